@@ -1,0 +1,138 @@
+/* The configuration: one YAML file (sluice.example.yaml explains every key), checked as a whole. Immutable. */
+#ifndef SLUICE_API_CONFIG_H
+#define SLUICE_API_CONFIG_H
+
+#include "base/arena.h"
+#include "base/buffer.h"
+#include "base/log.h"
+#include "base/status.h"
+
+#include <netinet/in.h>
+
+struct config_address { /* where to listen */
+    struct sockaddr_storage address;
+    socklen_t size;
+    const char *text;
+};
+struct config_network { /* 10.0.0.0/8; IPv4 is kept as IPv4-mapped IPv6 */
+    unsigned char bytes[16];
+    unsigned prefix; /* bits, 0 … 128 */
+};
+struct config_networks {
+    const struct config_network *items;
+    size_t count;
+};
+/* `address` is an IPv4 or IPv6 socket address. */
+bool config_networks_contain(const struct config_networks *networks, const struct sockaddr *address);
+
+struct config_secret { /* where a secret comes from; at most one is set */
+    const char *file, *environment;
+    const char *key; /* the configuration's key, for messages */
+};
+/* The secret itself into `out`: STATUS_OK with an empty buffer when neither is set. */
+enum status config_secret_read(const struct config_secret *secret, struct buffer *out, struct failure *failure) MUST_CHECK;
+
+struct config_key {
+    const char *kid, *algorithm, *file;
+};
+struct config_rate {
+    uint64_t tokens, window_ms, burst;
+};
+struct config_quota {
+    uint64_t limit;
+    bool per_month; /* else per day */
+};
+struct config_tier {
+    const char *name;
+    const struct config_rate *rates;
+    size_t rate_count;
+    const struct config_quota *quotas;
+    size_t quota_count;
+};
+struct config_weight {
+    const char *operation;
+    uint64_t weight;
+};
+struct config_aggregate {
+    const char *column, *function;
+};
+
+struct config {
+    struct arena arena;
+    const char *path;
+    struct {
+        struct config_address listen, admin;
+        unsigned workers; /* never 0: resolved to the cores this process may use */
+        size_t max_connections, max_body, max_uri, max_headers;
+        uint32_t request_timeout_ms, drain_delay_ms, drain_timeout_ms;
+        uint64_t min_send_rate; /* bytes a second */
+        bool proxy_protocol;
+        struct config_networks trusted_proxies;
+        const char *tls_certificate, *tls_key, *tls_minimum; /* NULL: no TLS */
+    } server;
+    struct {
+        const char *const *origins; /* NULL-terminated; never NULL */
+        uint32_t max_age_s;
+    } cors;
+    struct {
+        const char *host;
+        uint16_t port;
+        const char *name, *user, *sslmode, *ca_file, *admin_user;
+        struct config_secret password, admin_password;
+        uint32_t connect_timeout_ms;
+        size_t fast_connections, fast_queue, scan_connections, scan_queue;
+        uint32_t fast_timeout_ms, scan_timeout_ms, scan_queue_timeout_ms;
+    } database;
+    struct {
+        const char *region, *weather, *market, *forecast;
+        const struct config_aggregate *aggregates;
+        size_t aggregate_count;
+    } serving;
+    struct {
+        const char *address; /* NULL: no Redis */
+        struct config_secret password;
+        int database;
+        const char *prefix;
+        uint32_t timeout_ms;
+    } redis;
+    struct {
+        const char *issuer, *audience, *customer_claim, *tier_claim;
+        int64_t leeway_s, max_lifetime_s;
+        size_t cache;
+        const struct config_key *keys;
+        size_t key_count;
+        const char *jwks_url, *jwks_file, *jwks_ca_file;
+        uint32_t jwks_refresh_ms, jwks_cooldown_ms, jwks_timeout_ms;
+        const char *const *allowed_algorithms; /* NULL-terminated */
+    } auth;
+    struct {
+        uint32_t instances;
+        bool has_address;
+        struct config_rate address;
+        struct config_networks address_exempt;
+        const char *default_tier;
+        const struct config_tier *tiers;
+        size_t tier_count;
+        const struct config_weight *weights;
+        size_t weight_count;
+    } limits;
+    struct {
+        size_t memory;
+        uint32_t ttl_ms, stale_ms, version_poll_ms;
+    } cache;
+    struct {
+        enum log_level level;
+        const char *requests; /* "stdout", "off", or a path */
+    } log;
+    struct {
+        struct config_secret cursor_key;
+        size_t max_limit;
+    } paging;
+};
+
+/* Every mistake of the file is appended to `report`, a line each: "sluice.yaml:12: server.wrokers: unknown key; did you mean workers?". STATUS_INVALID when there is any.
+ * STATUS_FAILED: the file could not be read (said in the report too). */
+enum status config_load(const char *path, struct config **config, struct buffer *report) MUST_CHECK;
+void config_free(struct config *config);
+
+#endif

@@ -1,0 +1,262 @@
+#include "api/execute.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "api/problem.h"
+#include "base/clock.h"
+#include "base/encoding.h"
+#include "base/hash.h"
+#include "base/log.h"
+
+#define PAYLOAD_CEILING ((size_t)1 << 20) /* bytes of one cached document */
+
+struct rows_state {
+    struct execute_rows options;
+    struct rows_encoder *encoder;
+    bool more;
+    bool failed; /* out of memory */
+};
+
+static void log_query_error(const struct plan *plan, const char *request_id, const struct postgres_error *error)
+{
+    if (error->status == STATUS_FAILED || error->status == STATUS_DENIED)
+        log_event(LOG_ERROR, "query_failed", "request %s, %.*s in lane %s: %s %s", request_id, TEXT_ARGS(plan->relation),
+                  plan_lane_name(plan->lane), error->sqlstate, error->message);
+}
+
+static void append_rows(struct request *request, struct rows_state *state, const struct postgres_rows *rows)
+{
+    uint64_t limit = state->options.limit, done = request->rows;
+    size_t count = postgres_rows_count(rows);
+    if (limit != 0 && done + count > limit) {
+        count = (size_t)(limit - done);
+        state->more = true;
+    }
+    if (count == 0)
+        return;
+    rows_encoder_append(state->encoder, rows, 0, count, respond_buffer(&request->respond));
+    request->rows += count;
+    if (request->rows == limit && state->options.on_last != NULL)
+        state->options.on_last(request, rows, count - 1);
+}
+
+static void on_rows(void *context, const struct postgres_rows *rows)
+{
+    struct request *request = context;
+    struct rows_state *state = request->executor;
+    if (state->encoder == NULL) {
+        state->encoder = rows_encoder_create(&request->arena, request->format, rows);
+        if (state->encoder == NULL) {
+            state->failed = true;
+            return;
+        }
+        rows_encoder_begin(state->encoder, respond_buffer(&request->respond));
+    }
+    append_rows(request, state, rows);
+    if (respond_flush(request) || request->plan.lane == PLAN_FAST)
+        return;
+    if (request->respond.finished) {
+        postgres_cancel(request->database_query);
+        request->database_query = NULL;
+        gone_stop(&request->gone);
+    } else {
+        postgres_pause(request->database_query);
+    }
+}
+
+static void on_drain(struct request *request)
+{
+    if (request->database_query != NULL && request->plan.lane != PLAN_FAST)
+        postgres_resume(request->database_query);
+}
+
+static void on_done(void *context, const struct postgres_error *error)
+{
+    struct request *request = context;
+    struct rows_state *state = request->executor;
+    request->database_query = NULL;
+    request->database_us = clock_monotonic_us() - request->database_started_us;
+    gone_stop(&request->gone);
+    if (error != NULL) {
+        log_query_error(&request->plan, request->id, error);
+        problem_send_status(request, error->status);
+        return;
+    }
+    if (state->failed || respond_buffer(&request->respond)->failed) {
+        problem_send_status(request, STATUS_TOO_LARGE);
+        return;
+    }
+    rows_encoder_end(state->encoder, respond_buffer(&request->respond));
+    if (state->more && state->options.on_more != NULL)
+        state->options.on_more(request);
+    respond_finish(request);
+}
+
+/* The client has left: nobody wants the rest. */
+static void on_gone(struct gone_watch *watch)
+{
+    struct request *request = H2O_STRUCT_FROM_MEMBER(struct request, gone, watch);
+    static const struct respond_head head = {.status = 499, .reason = "Client Closed Request"};
+    request->worker->metrics.clients_gone++;
+    request->reason = "client-gone";
+    if (request->database_query != NULL)
+        postgres_cancel(request->database_query);
+    request->database_query = NULL;
+    request->h2o->http1_is_persistent = 0;
+    if (respond_fail(request, TEXT_NONE))
+        return;
+    respond_send(request, &head, TEXT_NONE, NULL);
+    request->respond.complete = false;
+}
+
+enum stage_verdict execute_rows(struct request *request, const struct execute_rows *options)
+{
+    static const struct postgres_handlers handlers = {on_rows, on_done};
+    struct worker *worker = request->worker;
+    struct rows_state *state = arena_calloc(&request->arena, 1, sizeof(*state));
+    if (state == NULL)
+        return problem_send_status(request, STATUS_TOO_LARGE);
+    state->options = *options;
+    request->executor = state;
+    respond_begin(request, &options->head, on_drain);
+    request->database_started_us = clock_monotonic_us();
+    struct postgres *lane = request->plan.lane == PLAN_FAST ? worker->fast : worker->scan;
+    enum status status = postgres_start(lane, &request->plan.statement, request->plan.parameters, &handlers, request,
+                                        &request->database_query);
+    if (status != STATUS_OK)
+        return problem_send_status(request, status);
+    if (request->plan.lane != PLAN_FAST) {
+        h2o_conn_t *connection = request->h2o->conn;
+        gone_start(worker->gone, &request->gone, h2o_socket_get_fd(connection->callbacks->get_socket(connection)), on_gone);
+    }
+    return STAGE_WAIT;
+}
+
+struct execute_load *execute_load_create(struct cache_load *cache)
+{
+    struct execute_load *load = calloc(1, sizeof(*load));
+    if (load == NULL) {
+        cache_load_finish(cache, STATUS_FAILED, TEXT_NONE, false);
+        return NULL;
+    }
+    load->worker = cache_load_owner(cache);
+    load->cache = cache;
+    load->status = STATUS_NOT_FOUND;
+    arena_init(&load->arena, NULL, 0, PAYLOAD_CEILING);
+    buffer_init(&load->out, PAYLOAD_CEILING);
+    return load;
+}
+
+static void load_end(struct execute_load *load, enum status status)
+{
+    if (status == STATUS_OK && load->out.failed)
+        status = STATUS_TOO_LARGE;
+    cache_load_finish(load->cache, status, buffer_text(&load->out), status == STATUS_OK);
+    buffer_free(&load->out);
+    arena_free(&load->arena);
+    free(load);
+}
+
+static void on_load_rows(void *context, const struct postgres_rows *rows)
+{
+    struct execute_load *load = context;
+    load->status = load->encode(load, rows, &load->out);
+}
+
+static void on_load_done(void *context, const struct postgres_error *error)
+{
+    struct execute_load *load = context;
+    if (error != NULL)
+        log_query_error(&load->plan, "(load)", error);
+    load_end(load, error != NULL ? error->status : load->status);
+}
+
+void execute_load_start(struct execute_load *load)
+{
+    static const struct postgres_handlers handlers = {on_load_rows, on_load_done};
+    struct postgres_query *query;
+    enum status status = postgres_start(load->worker->fast, &load->plan.statement, load->plan.parameters, &handlers, load, &query);
+    if (status != STATUS_OK)
+        load_end(load, status);
+}
+
+struct text execute_etag(struct arena *arena, struct text key, uint64_t version)
+{
+    /* SLUICE_VERSION: another release may encode the same data otherwise. */
+    struct {
+        uint64_t key, version, release;
+    } content = {hash_stable(key), version, hash_stable(TEXT(SLUICE_VERSION))};
+    uint64_t hash = hash_stable(text_of((const char *)&content, sizeof(content)));
+    char *etag = version != 0 ? arena_alloc(arena, 20) : NULL;
+    if (etag == NULL)
+        return TEXT_NONE;
+    memcpy(etag, "W/\"", 3);
+    encoding_hex(&hash, sizeof(hash), etag + 3);
+    etag[19] = '"';
+    return text_of(etag, 20);
+}
+
+const char *execute_cache_control(const struct request *request, uint64_t version)
+{
+    if (version != 0)
+        return "private, no-cache";
+    char *value = arena_alloc(&((struct request *)(uintptr_t)request)->arena, 48);
+    if (value == NULL)
+        return "private, no-cache";
+    snprintf(value, 48, "private, max-age=%u", request->worker->server->config->cache.ttl_ms / 1000);
+    return value;
+}
+
+static enum stage_verdict send_document(struct request *request, const struct execute_document *document,
+                                        const struct cache_entry *entry, enum cache_source source)
+{
+    struct respond_head head = {.status = 200, .reason = "OK", .content_type = document->content_type, .vary = true};
+    request->cache_name = cache_source_name(source);
+    request->rows = 1;
+    if (source == CACHE_STALE) {
+        /* RFC 9111 section 4.2.4: an outdated answer says its validator, and that it may not be kept. */
+        head.cache_control = "no-store";
+    } else {
+        head.cache_control = execute_cache_control(request, entry->version);
+    }
+    head.etag = execute_etag(&request->arena, document->key, entry->version);
+    if (respond_not_modified(request, head.etag))
+        return respond_send_not_modified(request, &head);
+    return respond_send(request, &head, entry->payload, entry);
+}
+
+struct document_state {
+    struct execute_document document;
+};
+
+static void on_document(void *context, enum status status, const struct cache_entry *entry, enum cache_source source)
+{
+    struct request *request = context;
+    struct document_state *state = request->executor;
+    request->cache_wait = NULL;
+    if (source == CACHE_LOADED)
+        request->database_us = clock_monotonic_us() - request->database_started_us;
+    if (status != STATUS_OK)
+        problem_send_status(request, status);
+    else
+        send_document(request, &state->document, entry, source);
+}
+
+enum stage_verdict execute_document(struct request *request, const struct execute_document *document)
+{
+    struct cache *cache = request->worker->cache;
+    const struct cache_entry *entry = cache_peek(cache, document->key, document->version);
+    if (entry != NULL)
+        return send_document(request, document, entry, CACHE_MEMORY);
+    struct document_state *state = arena_alloc(&request->arena, sizeof(*state));
+    if (state == NULL)
+        return problem_send_status(request, STATUS_TOO_LARGE);
+    state->document = *document;
+    request->executor = state;
+    request->database_started_us = clock_monotonic_us();
+    struct cache_request ask = {document->key,      document->version,       document->load,
+                                document->argument, document->argument_size, request->worker};
+    request->cache_wait = cache_get(cache, &ask, on_document, request);
+    return STAGE_WAIT;
+}

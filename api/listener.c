@@ -1,0 +1,186 @@
+#include "api/listener.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define BACKLOG 1024
+#define ACCEPTS_PER_EVENT 64 /* then the loop sees to its other sockets */
+#define RETRY_MS 50          /* how soon a paused listener looks again */
+
+struct listener {
+    struct listener_options options;
+    struct loop *loop;
+    h2o_socket_t *socket; /* NULL once stopped */
+    h2o_accept_ctx_t accept;
+    struct loop_timer retry;
+    size_t connections;
+};
+
+static void on_connection_closed(void *data)
+{
+    struct listener *listener = data;
+    listener->connections--;
+    atomic_fetch_sub_explicit(listener->options.connections, 1, memory_order_relaxed);
+}
+
+static bool is_trusted_sender(const struct listener *listener, h2o_socket_t *socket)
+{
+    struct sockaddr_storage peer;
+    return h2o_socket_getpeername(socket, (struct sockaddr *)&peer) != 0 &&
+           config_networks_contain(listener->options.proxies, (struct sockaddr *)&peer);
+}
+
+static void on_retry(struct loop_timer *timer);
+
+static void pause_accepting(struct listener *listener)
+{
+    h2o_socket_read_stop(listener->socket);
+    loop_timer_start(listener->loop, &listener->retry, RETRY_MS, on_retry);
+}
+
+static bool accept_one(struct listener *listener)
+{
+    if (atomic_load_explicit(listener->options.connections, memory_order_relaxed) >= listener->options.max_connections) {
+        pause_accepting(listener);
+        return false;
+    }
+    errno = 0;
+    h2o_socket_t *socket = h2o_evloop_socket_accept(listener->socket);
+    if (socket == NULL) {
+        /* Out of descriptors or memory: the socket stays readable, and the loop would spin. */
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+            pause_accepting(listener);
+        return false;
+    }
+    listener->connections++;
+    atomic_fetch_add_explicit(listener->options.connections, 1, memory_order_relaxed);
+    socket->on_close.cb = on_connection_closed;
+    socket->on_close.data = listener;
+    if (listener->options.proxies != NULL && !is_trusted_sender(listener, socket)) {
+        h2o_socket_close(socket);
+        return true;
+    }
+    unsigned timeout = listener->options.send_timeout_ms;
+    setsockopt(h2o_socket_get_fd(socket), IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
+    h2o_accept(&listener->accept, socket);
+    return true;
+}
+
+static void on_acceptable(h2o_socket_t *socket, const char *error)
+{
+    struct listener *listener = socket->data;
+    if (error != NULL)
+        return;
+    for (int i = 0; i < ACCEPTS_PER_EVENT && accept_one(listener); i++)
+        ;
+}
+
+static void on_retry(struct loop_timer *timer)
+{
+    struct listener *listener = H2O_STRUCT_FROM_MEMBER(struct listener, retry, timer);
+    if (listener->socket != NULL)
+        h2o_socket_read_start(listener->socket, on_acceptable);
+}
+
+static int open_socket(const struct listener_options *options)
+{
+    const struct sockaddr *address = (const struct sockaddr *)&options->address->address;
+    int one = 1;
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0 &&
+        (!options->share_port || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) == 0) &&
+        bind(fd, address, options->address->size) == 0 && listen(fd, BACKLOG) == 0)
+        return fd;
+    int reason = errno;
+    close(fd);
+    errno = reason;
+    return -1;
+}
+
+enum status listener_create(struct loop *loop, h2o_context_t *context, h2o_hostconf_t **hosts,
+                            const struct listener_options *options, struct listener **out, struct failure *failure)
+{
+    int fd = open_socket(options);
+    if (fd < 0)
+        return failure_set(failure, STATUS_FAILED,
+                           "cannot listen on %s: %s; choose another address in the configuration, or stop what uses it",
+                           options->address->text, strerror(errno));
+    struct listener *listener = calloc(1, sizeof(*listener));
+    if (listener == NULL) {
+        close(fd);
+        return failure_set(failure, STATUS_FAILED, "out of memory");
+    }
+    listener->options = *options;
+    listener->loop = loop;
+    listener->accept = (h2o_accept_ctx_t){
+        .ctx = context, .hosts = hosts, .ssl_ctx = options->tls, .expect_proxy_line = options->proxies != NULL};
+    listener->socket = h2o_evloop_socket_create(loop_evloop(loop), fd, H2O_SOCKET_FLAG_DONT_READ);
+    listener->socket->data = listener;
+    *out = listener;
+    return STATUS_OK;
+}
+
+void listener_start(struct listener *listener)
+{
+    h2o_socket_read_start(listener->socket, on_acceptable);
+}
+
+void listener_stop(struct listener *listener)
+{
+    if (listener->socket == NULL)
+        return;
+    loop_timer_stop(&listener->retry);
+    while (accept_one(listener))
+        ;
+    loop_timer_stop(&listener->retry);
+    h2o_socket_close(listener->socket);
+    listener->socket = NULL;
+}
+
+void listener_destroy(struct listener *listener)
+{
+    if (listener == NULL)
+        return;
+    loop_timer_stop(&listener->retry);
+    if (listener->socket != NULL)
+        h2o_socket_close(listener->socket);
+    free(listener);
+}
+
+size_t listener_connections(const struct listener *listener)
+{
+    return listener->connections;
+}
+
+enum status listener_tls(const char *certificate, const char *key, const char *minimum, SSL_CTX **tls,
+                         struct failure *failure)
+{
+    static const h2o_iovec_t protocols[] = {{H2O_STRLIT("http/1.1")}, {NULL, 0}};
+    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+    const char *culprit = certificate;
+    if (context == NULL)
+        return failure_set(failure, STATUS_FAILED, "OpenSSL could not make a server context");
+    SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+    SSL_CTX_set_min_proto_version(context, strcmp(minimum, "1.3") == 0 ? TLS1_3_VERSION : TLS1_2_VERSION);
+    if (SSL_CTX_use_certificate_chain_file(context, certificate) == 1) {
+        culprit = key;
+        if (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) == 1 &&
+            SSL_CTX_check_private_key(context) == 1) {
+            h2o_ssl_register_alpn_protocols(context, protocols);
+            *tls = context;
+            return STATUS_OK;
+        }
+    }
+    char reason[256];
+    ERR_error_string_n(ERR_get_error(), reason, sizeof(reason));
+    ERR_clear_error();
+    SSL_CTX_free(context);
+    return failure_set(failure, STATUS_INVALID, "server.tls: cannot use %s: %s; give a PEM file that fits its counterpart",
+                       culprit, reason);
+}

@@ -1,0 +1,45 @@
+/* Errors as RFC 9457 problem details; the one place where a cause becomes a status code. */
+#ifndef SLUICE_API_PROBLEM_H
+#define SLUICE_API_PROBLEM_H
+
+#include "api/handler.h"
+#include "base/buffer.h"
+
+enum problem {
+    PROBLEM_BAD_REQUEST,
+    PROBLEM_INVALID_PARAMETER,
+    PROBLEM_INVALID_CURSOR,
+    PROBLEM_BODY_NOT_ALLOWED,
+    PROBLEM_MISSING_TOKEN,
+    PROBLEM_INVALID_TOKEN,
+    PROBLEM_MISSING_SCOPE,
+    PROBLEM_UNKNOWN_TIER,
+    PROBLEM_NOT_FOUND,
+    PROBLEM_METHOD_NOT_ALLOWED,
+    PROBLEM_NOT_ACCEPTABLE,
+    PROBLEM_URI_TOO_LONG,
+    PROBLEM_TOO_MANY_HEADERS,
+    PROBLEM_RATE_LIMITED,
+    PROBLEM_INTERNAL,
+    PROBLEM_OVERLOADED,
+    PROBLEM_UNAVAILABLE,
+    PROBLEM_TIMEOUT,
+    PROBLEM_COUNT
+};
+
+const char *problem_name(enum problem problem); /* "invalid-parameter": the last part of its type URI */
+int problem_status(enum problem problem);
+
+struct problem_mistake { /* what stood where; for invalid parameters */
+    const char *place, *field, *message;
+};
+/* {"type":"urn:sluice:problem:…","title":…,"status":…,"detail":…,"instance":…,"request_id":…,"errors":[…]}. `mistake` may be NULL. */
+void problem_append(struct buffer *out, enum problem problem, struct text detail, struct text instance, struct text request_id,
+                    const struct problem_mistake *mistake);
+/* Ends the request with a problem, where its answer has not begun; a stream that has begun is made to fail visibly. `detail` says what was wrong and what to do. */
+enum stage_verdict problem_send(struct request *request, enum problem problem, const char *format, ...) PRINTF_LIKE(3, 4);
+enum stage_verdict problem_send_mistake(struct request *request, enum problem problem, const struct problem_mistake *mistake);
+/* The problem that a status of ours stands for, with a detail of its own: never the database's words. */
+enum stage_verdict problem_send_status(struct request *request, enum status status);
+
+#endif

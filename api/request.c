@@ -1,0 +1,251 @@
+#include "api/request.h"
+
+#include <stdlib.h>
+
+#include "api/accept.h"
+#include "api/stages.h"
+#include "audit/record.h"
+#include "base/clock.h"
+#include "base/encoding.h"
+#include "base/random.h"
+
+#define SPARES 256             /* recycled requests a worker keeps */
+#define ARENA_CEILING (1 << 20) /* bytes that one request may allocate beyond its first memory */
+
+bool request_is_head(const struct request *request)
+{
+    return h2o_memis(request->h2o->method.base, request->h2o->method.len, H2O_STRLIT("HEAD"));
+}
+
+static struct request *take_spare(struct worker *worker)
+{
+    struct request *request = worker->spare;
+    if (request != NULL) {
+        worker->spare = request->next;
+        worker->spare_count--;
+    } else {
+        request = malloc(sizeof(*request));
+    }
+    /* The arena's first memory needs no clearing. */
+    if (request != NULL)
+        memset(request, 0, offsetof(struct request, first));
+    return request;
+}
+
+static void put_spare(struct worker *worker, struct request *request)
+{
+    if (worker->spare_count >= SPARES) {
+        free(request);
+        return;
+    }
+    request->next = worker->spare;
+    worker->spare = request;
+    worker->spare_count++;
+}
+
+void request_free_spares(struct worker *worker)
+{
+    while (worker->spare != NULL) {
+        struct request *request = worker->spare;
+        worker->spare = request->next;
+        free(request);
+    }
+    worker->spare_count = 0;
+}
+
+/* Ids are unguessable enough to be shown and cheap enough for every request: a random half per worker and start, and a counter. */
+static void make_id(struct request *request)
+{
+    static __thread uint64_t base;
+    unsigned char bytes[REQUEST_ID_SIZE / 2];
+    if (base == 0)
+        random_bytes(&base, sizeof(base));
+    uint64_t id = base + request->worker->next_request++ * 0x9E3779B97F4A7C15u; /* odd: every counter gives another id */
+    memcpy(bytes, &id, sizeof(id));
+    bytes[8] = (unsigned char)request->worker->index;
+    bytes[9] = (unsigned char)(base >> 56);
+    encoding_hex(bytes, sizeof(bytes), request->id);
+    request->id[REQUEST_ID_SIZE] = '\0';
+}
+
+static void read_header(struct request_headers *headers, const h2o_header_t *header)
+{
+    struct text value = text_of(header->value.base, header->value.len);
+    const h2o_iovec_t *name = header->name;
+    if (name == &H2O_TOKEN_AUTHORIZATION->buf)
+        headers->authorization = value;
+    else if (name == &H2O_TOKEN_ACCEPT->buf)
+        headers->accept = value;
+    else if (name == &H2O_TOKEN_ACCEPT_ENCODING->buf)
+        headers->accept_encoding = value;
+    else if (name == &H2O_TOKEN_IF_NONE_MATCH->buf)
+        headers->if_none_match = value;
+    else if (name == &H2O_TOKEN_X_FORWARDED_FOR->buf)
+        headers->forwarded_for = value;
+    else if (h2o_memis(name->base, name->len, H2O_STRLIT("origin")))
+        headers->origin = value;
+    else if (h2o_memis(name->base, name->len, H2O_STRLIT("traceparent")))
+        headers->traceparent = value;
+    else if (h2o_memis(name->base, name->len, H2O_STRLIT("access-control-request-method")))
+        headers->preflight_method = value;
+}
+
+static void find_address(struct request *request)
+{
+    const struct config *config = request->worker->server->config;
+    h2o_conn_t *connection = request->h2o->conn;
+    struct sockaddr_storage peer = {0};
+    connection->callbacks->get_peername(connection, (struct sockaddr *)&peer);
+    request->peer = peer;
+    if (request->headers.forwarded_for.data != NULL && config->server.trusted_proxies.count != 0)
+        address_from_forwarded(&config->server.trusted_proxies, (struct sockaddr *)&peer,
+                               request->headers.forwarded_for, &request->peer);
+    address_format((struct sockaddr *)&request->peer, request->address);
+}
+
+static void split_target(struct request *request)
+{
+    h2o_req_t *req = request->h2o;
+    size_t query_at = req->input.query_at;
+    size_t length = req->input.path.len;
+    request->path = text_of(req->input.path.base, query_at != SIZE_MAX ? query_at : length);
+    if (query_at != SIZE_MAX)
+        request->query = text_of(req->input.path.base + query_at + 1, length - query_at - 1);
+}
+
+static void link_request(struct request *request)
+{
+    struct worker *worker = request->worker;
+    request->next = worker->requests;
+    if (request->next != NULL)
+        request->next->previous = request;
+    worker->requests = request;
+    worker->metrics.requests++;
+}
+
+static void unlink_request(struct request *request)
+{
+    struct worker *worker = request->worker;
+    if (request->previous != NULL)
+        request->previous->next = request->next;
+    else
+        worker->requests = request->next;
+    if (request->next != NULL)
+        request->next->previous = request->previous;
+    worker->metrics.requests--;
+}
+
+static struct text or_none(const char *string)
+{
+    return string != NULL ? text_from_string(string) : TEXT_NONE;
+}
+
+/* The last stage: what came of it. */
+static void record_outcome(struct request *request)
+{
+    const struct openapi_operation *operation = request->binding != NULL ? request->binding->operation : NULL;
+    const struct respond *respond = &request->respond;
+    uint64_t duration = clock_monotonic_us() - request->started_us;
+    int status = respond->started ? request->h2o->res.status : 0;
+    struct audit_record record = {
+        .time_us = request->arrived_us,
+        .duration_us = duration,
+        .request_id = text_of(request->id, REQUEST_ID_SIZE),
+        .trace_id = text_of(request->trace.trace_id, sizeof(request->trace.trace_id)),
+        .span_id = text_of(request->trace.span_id, sizeof(request->trace.span_id)),
+        .method = text_of(request->h2o->input.method.base, request->h2o->input.method.len),
+        .path = text_of(request->h2o->input.path.base, request->h2o->input.path.len),
+        .address = text_from_string(request->address),
+        .operation = operation != NULL ? operation->id : TEXT_NONE,
+        .reason = or_none(request->reason),
+        .cache = or_none(request->cache_name),
+        .status = status,
+        .rows = request->rows,
+        .bytes = request->h2o->bytes_sent,
+        .database_us = request->database_us,
+        .complete = respond->complete,
+    };
+    if (request->principal != NULL) {
+        record.customer = request->principal->customer;
+        record.subject = request->principal->subject;
+        record.token_id = request->principal->token_id;
+    }
+    if (request->has_plan) {
+        record.target = text_from_string(plan_target_name(request->plan.target));
+        record.lane = text_from_string(plan_lane_name(request->plan.lane));
+        record.relation = request->plan.relation;
+    }
+    metrics_count(&request->worker->metrics, operation != NULL ? operation->index : SIZE_MAX, status, duration,
+                  request->h2o->bytes_sent);
+    audit_log_record(request->worker->audit, &record);
+}
+
+/* h2o is done with the request, whether it was answered or its client left. */
+static void request_dispose(void *memory)
+{
+    struct request *request = *(struct request **)memory;
+    struct worker *worker = request->worker;
+    record_outcome(request);
+    gone_stop(&request->gone);
+    if (request->token_wait != NULL)
+        tokens_cancel(request->token_wait);
+    if (request->limit_wait != NULL)
+        limiter_cancel(request->limit_wait);
+    if (request->cache_wait != NULL)
+        cache_cancel(request->cache_wait);
+    if (request->database_query != NULL)
+        postgres_cancel(request->database_query);
+    respond_dispose(request);
+    if (request->principal != NULL)
+        principal_unref(request->principal);
+    arena_free(&request->arena);
+    unlink_request(request);
+    put_spare(worker, request);
+}
+
+int request_begin(h2o_handler_t *handler, h2o_req_t *h2o)
+{
+    struct worker *worker = worker_of(h2o);
+    struct request *request = take_spare(worker);
+    (void)handler;
+    if (request == NULL) {
+        h2o->http1_is_persistent = 0;
+        h2o_send_error_503(h2o, "Service Unavailable", "out of memory", 0);
+        return 0;
+    }
+    request->h2o = h2o;
+    request->worker = worker;
+    request->started_us = clock_monotonic_us();
+    request->arrived_us = clock_wall_us();
+    arena_init(&request->arena, request->first, sizeof(request->first), ARENA_CEILING);
+    link_request(request);
+    struct request **hook = h2o_mem_alloc_shared(&h2o->pool, sizeof(*hook), request_dispose);
+    *hook = request;
+
+    make_id(request);
+    split_target(request);
+    for (size_t i = 0; i < h2o->headers.size; i++)
+        read_header(&request->headers, &h2o->headers.entries[i]);
+    find_address(request);
+    if (!traceparent_parse(request->headers.traceparent, &request->trace))
+        traceparent_make(&request->trace);
+    request->respond.wants_gzip = accept_gzip(request->headers.accept_encoding);
+    request_run(request);
+    return 0;
+}
+
+void request_run(struct request *request)
+{
+    while (request->stage < stages_count) {
+        if (stages[request->stage].run(request) != STAGE_NEXT)
+            return;
+        request->resumed = false;
+        request->stage++;
+    }
+}
+
+void request_resume(struct request *request)
+{
+    request->resumed = true;
+    request_run(request);
+}

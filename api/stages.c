@@ -1,0 +1,260 @@
+/* accept (listener.c) → route → address limit → authenticate → customer limit → authorize → validate → plan → record intent → execute (handlers/) → encode (query/rows.c, respond.c) →
+ * record outcome (request.c, when h2o disposes of the request). A stage that waits is called again when its answer is there: request->resumed tells. */
+#include "api/stages.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+
+#include "api/accept.h"
+#include "api/problem.h"
+#include "api/request.h"
+
+static enum stage_verdict send_preflight(struct request *request)
+{
+    h2o_req_t *req = request->h2o;
+    char *max_age = arena_alloc(&request->arena, 16);
+    struct text allow = arena_copy(&request->arena, text_from_string(request->route.allow));
+    h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_ALLOW, allow.data, allow.size);
+    if (request->headers.preflight_method.data != NULL && max_age != NULL &&
+        request->worker->server->config->cors.origins[0] != NULL) {
+        int size = snprintf(max_age, 16, "%u", request->worker->server->config->cors.max_age_s);
+        h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("access-control-allow-methods"), 0, NULL,
+                              allow.data, allow.size);
+        h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("access-control-allow-headers"), 0, NULL,
+                              H2O_STRLIT("Authorization, Content-Type, Accept, If-None-Match, Prefer, Range, traceparent"));
+        h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("access-control-max-age"), 0, NULL, max_age,
+                              (size_t)size);
+    }
+    struct respond_head head = {.status = 204, .reason = "No Content"};
+    return respond_send(request, &head, TEXT_NONE, NULL);
+}
+
+/* What h2o lets through and the contract does not want. */
+static enum stage_verdict check_head(struct request *request)
+{
+    const struct config *config = request->worker->server->config;
+    h2o_req_t *req = request->h2o;
+    if (req->input.path.len > config->server.max_uri)
+        return problem_send(request, PROBLEM_URI_TOO_LONG, "the request target has %zu bytes, %zu are allowed; use fewer or shorter parameters",
+                            req->input.path.len, config->server.max_uri);
+    if (req->headers.size > config->server.max_headers)
+        return problem_send(request, PROBLEM_TOO_MANY_HEADERS, "%zu header lines were sent, %zu are allowed", req->headers.size,
+                            config->server.max_headers);
+    for (size_t i = 0; i < req->headers.size; i++)
+        if (req->headers.entries[i].name->len == 0) {
+            req->http1_is_persistent = 0;
+            return problem_send(request, PROBLEM_BAD_REQUEST,
+                                "a header line begins with white space; folded header lines are not accepted (RFC 9112 section 5.2)");
+        }
+    return STAGE_NEXT;
+}
+
+static enum stage_verdict stage_route(struct request *request)
+{
+    h2o_req_t *req = request->h2o;
+    struct server *server = request->worker->server;
+    if (check_head(request) != STAGE_NEXT)
+        return STAGE_DONE;
+    openapi_route(server->contract, text_of(req->input.method.base, req->input.method.len), request->path,
+                  &request->arena, &request->route);
+    switch (request->route.status) {
+    case STATUS_OK:
+        break;
+    case STATUS_DENIED:
+        if (h2o_memis(req->input.method.base, req->input.method.len, H2O_STRLIT("OPTIONS")))
+            return send_preflight(request);
+        return problem_send(request, PROBLEM_METHOD_NOT_ALLOWED, "this path takes %s", request->route.allow);
+    case STATUS_INVALID:
+        return problem_send(request, PROBLEM_BAD_REQUEST,
+                            "the path holds a broken percent-escape, a NUL, or bytes that are not UTF-8");
+    default:
+        return problem_send_status(request, STATUS_NOT_FOUND);
+    }
+    request->binding = &server->bindings[request->route.operation->index];
+    if (req->entity.base != NULL && request->route.operation->body == NULL) {
+        req->http1_is_persistent = 0;
+        return problem_send(request, PROBLEM_BODY_NOT_ALLOWED,
+                            "%.*s takes no body; send the request without Content-Length and Transfer-Encoding",
+                            TEXT_ARGS(request->binding->operation->id));
+    }
+    return STAGE_NEXT;
+}
+
+static void on_limit(void *context, const struct limit_verdict *verdict)
+{
+    struct request *request = context;
+    bool waited = request->limit_wait != NULL;
+    request->limit_wait = NULL;
+    request->verdict = *verdict;
+    request->has_verdict = true;
+    if (waited)
+        request_resume(request);
+}
+
+static enum stage_verdict judge_limit(struct request *request, const char *whom)
+{
+    if (request->verdict.admitted)
+        return STAGE_NEXT;
+    const struct limit_policy *policy = request->verdict.policy;
+    return problem_send(request, PROBLEM_RATE_LIMITED, "the limit \"%s\" of %s is used up; try again in %u s",
+                        policy != NULL ? policy->name : "none", whom, request->verdict.retry_after_s);
+}
+
+/* One IPv4 address, or the /64 of an IPv6 address: what one subscriber holds. */
+static struct text address_key(const struct request *request, char out[64])
+{
+    const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)&request->peer;
+    if (request->peer.ss_family == AF_INET6 && !IN6_IS_ADDR_V4MAPPED(&six->sin6_addr)) {
+        const unsigned char *byte = six->sin6_addr.s6_addr;
+        return text_of(out, (size_t)snprintf(out, 64, "address:%02x%02x:%02x%02x:%02x%02x:%02x%02x::/64", byte[0], byte[1], byte[2],
+                                             byte[3], byte[4], byte[5], byte[6], byte[7]));
+    }
+    size_t size = strlen(request->address);
+    memcpy(out, "address:", 8);
+    memcpy(out + 8, request->address, size < 56 ? size : 56);
+    return text_of(out, 8 + (size < 56 ? size : 56));
+}
+
+static enum stage_verdict stage_address_limit(struct request *request)
+{
+    const struct config *config = request->worker->server->config;
+    char key[64];
+    if (!request->resumed) {
+        if (!config->limits.has_address ||
+            config_networks_contain(&config->limits.address_exempt, (struct sockaddr *)&request->peer))
+            return STAGE_NEXT;
+        request->limit_wait = limiter_check(request->worker->limiter, address_key(request, key),
+                                            &request->worker->server->address_tier, 1, on_limit, request);
+        if (request->limit_wait != NULL)
+            return STAGE_WAIT;
+    }
+    if (judge_limit(request, "this address") != STAGE_NEXT)
+        return STAGE_DONE;
+    request->has_verdict = false; /* the headers tell of the customer's limit only */
+    return STAGE_NEXT;
+}
+
+static void on_token(void *context, enum tokens_verdict verdict, const struct principal *principal, const char *reason)
+{
+    struct request *request = context;
+    bool waited = request->token_wait != NULL;
+    request->token_wait = NULL;
+    request->token_verdict = verdict;
+    request->token_reason = reason;
+    if (verdict == TOKENS_VALID) {
+        principal_ref(principal);
+        request->principal = principal;
+    }
+    if (waited)
+        request_resume(request);
+}
+
+static enum stage_verdict stage_authenticate(struct request *request)
+{
+    if (request->binding->operation->is_public)
+        return STAGE_NEXT;
+    if (!request->resumed) {
+        request->token_wait = tokens_verify(request->worker->tokens, request->headers.authorization,
+                                            request->arrived_us / 1000000, on_token, request);
+        if (request->token_wait != NULL)
+            return STAGE_WAIT;
+    }
+    if (request->token_verdict == TOKENS_VALID)
+        return STAGE_NEXT;
+    if (request->token_verdict == TOKENS_MISSING)
+        return problem_send(request, PROBLEM_MISSING_TOKEN, "send the header Authorization: Bearer <token>");
+    return problem_send(request, PROBLEM_INVALID_TOKEN, "the token was refused: %s; get a new one from the issuer",
+                        request->token_reason);
+}
+
+static enum stage_verdict stage_customer_limit(struct request *request)
+{
+    const struct principal *principal = request->principal;
+    if (principal == NULL)
+        return STAGE_NEXT;
+    if (!request->resumed) {
+        char key[16 + 64];
+        request->tier = server_tier(request->worker->server, principal->tier, &request->tier_header);
+        if (request->tier == NULL)
+            return problem_send(request, PROBLEM_UNKNOWN_TIER, "the token claims a tier that is not configured here; ask the operator");
+        int size = snprintf(key, sizeof(key), "customer:%.*s", TEXT_ARGS(principal->customer));
+        request->limit_wait = limiter_check(request->worker->limiter, text_of(key, (size_t)size), request->tier,
+                                            request->binding->weight, on_limit, request);
+        if (request->limit_wait != NULL)
+            return STAGE_WAIT;
+    }
+    return judge_limit(request, "this customer");
+}
+
+static enum stage_verdict stage_authorize(struct request *request)
+{
+    const struct openapi_operation *operation = request->binding->operation;
+    for (size_t i = 0; !operation->is_public && i < operation->scope_count; i++)
+        if (!principal_has_scope(request->principal, operation->scopes[i]))
+            return problem_send(request, PROBLEM_MISSING_SCOPE, "%.*s needs the scope %.*s, which the token does not carry",
+                                TEXT_ARGS(operation->id), TEXT_ARGS(operation->scopes[i]));
+    return STAGE_NEXT;
+}
+
+static struct text header_value(void *context, struct text name)
+{
+    const struct request *request = context;
+    ssize_t index = h2o_find_header_by_str(&request->h2o->headers, name.data, name.size, -1);
+    if (index < 0)
+        return TEXT_NONE;
+    return text_of(request->h2o->headers.entries[index].value.base, request->h2o->headers.entries[index].value.len);
+}
+
+/* ?format= wins over Accept. */
+static enum stage_verdict choose_format(struct request *request)
+{
+    size_t index = openapi_parameter_index(request->binding->operation, TEXT("format"));
+    if (index == SIZE_MAX)
+        return STAGE_NEXT;
+    const struct openapi_value *value = &request->values[index];
+    if (value->present) {
+        request->format = text_equal(value->text, TEXT("csv"))      ? ROWS_CSV
+                          : text_equal(value->text, TEXT("ndjson")) ? ROWS_NDJSON
+                                                                    : ROWS_JSON;
+        return STAGE_NEXT;
+    }
+    if (accept_choose(request->headers.accept, &request->format) == STATUS_OK)
+        return STAGE_NEXT;
+    return problem_send(request, PROBLEM_NOT_ACCEPTABLE,
+                        "Accept names none of application/json, text/csv, application/x-ndjson; send one of them, or format=json|csv|ndjson");
+}
+
+static enum stage_verdict stage_validate(struct request *request)
+{
+    struct openapi_input input = {&request->route, request->query, header_value, request};
+    struct openapi_mistake mistake = {0};
+    if (openapi_validate(&input, &request->arena, &request->values, &mistake) != STATUS_OK) {
+        static const char *const places[] = {"path", "query", "header"};
+        struct problem_mistake told = {places[mistake.place], mistake.field, mistake.message};
+        return problem_send_mistake(request, PROBLEM_INVALID_PARAMETER, &told);
+    }
+    return choose_format(request);
+}
+
+static enum stage_verdict stage_plan(struct request *request)
+{
+    const struct handler *handler = request->binding->handler;
+    return handler->plan != NULL ? handler->plan(request) : STAGE_NEXT;
+}
+
+static enum stage_verdict stage_execute(struct request *request)
+{
+    return request->binding->handler->execute(request);
+}
+
+const struct stage stages[] = {
+    {"route", stage_route},
+    {"address_limit", stage_address_limit},
+    {"authenticate", stage_authenticate},
+    {"customer_limit", stage_customer_limit},
+    {"authorize", stage_authorize},
+    {"validate", stage_validate},
+    {"plan", stage_plan},
+    {"execute", stage_execute},
+};
+const size_t stages_count = sizeof(stages) / sizeof(stages[0]);

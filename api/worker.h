@@ -1,0 +1,61 @@
+/* A thread that serves: its loop, listener, connections, caches, counters. Nothing of it is touched by another thread but the published metrics. */
+#ifndef SLUICE_API_WORKER_H
+#define SLUICE_API_WORKER_H
+
+#include <h2o.h>
+#include <pthread.h>
+
+#include "api/gone.h"
+#include "api/listener.h"
+#include "api/metrics.h"
+#include "api/server.h"
+#include "auth/tokens.h"
+#include "cache/cache.h"
+#include "drivers/loop.h"
+#include "drivers/postgres.h"
+#include "drivers/redis.h"
+#include "limit/limiter.h"
+
+struct request;
+
+struct worker {
+    struct server *server;
+    unsigned index;
+    pthread_t thread;
+    struct loop *loop;
+    h2o_context_t context;
+    struct listener *listener;
+    struct postgres *fast, *scan;
+    struct redis *redis; /* NULL: not configured */
+    struct tokens *tokens;
+    struct limiter *limiter;
+    struct cache *cache;
+    struct gone *gone;
+    struct metrics metrics;
+    struct audit_log *audit;
+    struct request *requests; /* in flight, newest first */
+    struct request *spare;    /* recycled */
+    size_t spare_count;
+    uint64_t next_request;
+    struct loop_timer publish_timer, sweep_timer;
+    struct loop_message stop_message;
+    bool stopping;
+    pthread_mutex_t published_lock;
+    struct metrics published; /* under the lock */
+};
+
+enum status worker_create(struct server *server, unsigned index, struct worker **worker, struct failure *failure) MUST_CHECK;
+enum status worker_start(struct worker *worker, struct failure *failure) MUST_CHECK;
+/* Any thread: stop accepting, finish what is in flight (drain_timeout at most), end the thread. */
+void worker_stop(struct worker *worker);
+void worker_join(struct worker *worker);
+void worker_destroy(struct worker *worker);
+/* Any thread: adds the counters published last to *sum. */
+void worker_add_metrics(struct worker *worker, struct metrics *sum);
+
+static inline struct worker *worker_of(h2o_req_t *req)
+{
+    return H2O_STRUCT_FROM_MEMBER(struct worker, context, req->conn->ctx);
+}
+
+#endif

@@ -1,0 +1,145 @@
+/* What the files of the PostgreSQL driver share. Nobody else includes this. */
+#ifndef SLUICE_DRIVERS_POSTGRES_PRIVATE_H
+#define SLUICE_DRIVERS_POSTGRES_PRIVATE_H
+
+#include <libpq-fe.h>
+#include <pthread.h>
+
+#include "drivers/postgres.h"
+
+#define PREPARED_MAX 256    /* statements a connection keeps; then it forgets them all */
+#define PREPARED_TABLE 1024 /* open addressing, at most a quarter full */
+#define SEGMENT_MAX 8       /* queries of a pipeline that share one Sync */
+#define IN_FLIGHT_MAX 64    /* queries on one pipelined connection */
+#define SLOTS 512           /* results awaited at once: up to 3 for each query in flight, and a Sync */
+
+enum connection_state {
+    CONNECTION_CLOSED, /* waits for its retry timer, or for a need */
+    CONNECTION_CONNECTING,
+    CONNECTION_SETTING_UP, /* logged in; settings and check under way */
+    CONNECTION_READY,
+    CONNECTION_BUSY,      /* streamed: carries a query */
+    CONNECTION_CANCELLING /* streamed: its query was told to stop, the rest is being read */
+};
+
+enum slot_kind { SLOT_PREPARE, SLOT_QUERY, SLOT_SYNC, SLOT_IGNORED };
+struct slot {
+    enum slot_kind kind;
+    struct postgres_query *query; /* NULL: nobody waits any more */
+    uint64_t statement;           /* PREPARE: its id */
+};
+
+enum query_step { STEP_FORGET, STEP_PREPARE, STEP_EXECUTE }; /* streamed queries take them one by one */
+
+struct postgres_query {
+    struct postgres *pool;
+    struct connection *connection; /* NULL: waiting, or recycled */
+    struct postgres_query *previous, *next;
+    const struct postgres_statement *statement;
+    struct postgres_handlers handlers;
+    void *context;
+    uint64_t queued_ms;
+    enum query_step step;
+    bool is_waiting, whole, paused, alone, delivered, has_error;
+    struct postgres_error error;
+    size_t parameter_count;
+    const char **values; /* into `memory` */
+    char *memory;        /* owned; kept for the next user of this structure */
+    size_t memory_size;
+};
+
+struct connection {
+    struct postgres *pool;
+    enum connection_state state;
+    PGconn *pg;
+    struct loop_watch *watch;
+    struct loop_timer timer;  /* connecting: timeout. Closed: retry. Ready: idle. Cancelling: deadline */
+    struct loop_timer resume; /* streamed: go on delivering in the next turn */
+    bool check_passed, is_delivering;
+    unsigned cancels_pending; /* jobs that the helper thread has not come back from */
+    bool drained;
+    struct postgres_query *query; /* streamed */
+    struct slot slots[SLOTS];     /* pipelined: a ring */
+    size_t slot_first, slot_count;
+    size_t in_flight, segment; /* queries; queries since the last Sync */
+    uint64_t prepared[PREPARED_TABLE];
+    size_t prepared_count;
+};
+
+struct cancel_job {
+    struct cancel_job *next;
+    struct loop_message message;
+    struct connection *connection;
+    PGcancel *cancel;
+};
+
+struct canceller; /* the helper thread */
+struct canceller *canceller_create(struct loop *loop);
+/* Waits for the job at hand, drops the others, delivers what was posted. */
+void canceller_destroy(struct canceller *canceller);
+/* False: out of memory; the connection must be closed instead. on_returned comes on the loop when PQcancel has
+ * returned. */
+bool canceller_run(struct canceller *canceller, struct connection *connection,
+                   void (*on_returned)(struct connection *connection));
+
+struct postgres {
+    struct loop *loop;
+    struct postgres_options options; /* strings are owned copies */
+    struct connection *connections;
+    struct postgres_query *waiting_first, *waiting_last; /* in the order of coming */
+    struct postgres_query *sent_first, *sent_last;       /* on a connection */
+    struct postgres_query *spare;
+    size_t waiting, total; /* total: waiting and in flight */
+    size_t spare_count;
+    bool last_failed, closing, dispatching;
+    uint32_t backoff_ms;
+    struct loop_hook flush_hook;
+    struct loop_timer queue_timer;
+    struct canceller *canceller;
+    struct postgres_statistics statistics;
+};
+
+/* postgres_connection.c */
+void connection_open(struct connection *connection);
+void connection_close(struct connection *connection);
+/* Closes, fails what it carried, and tries again later. */
+void connection_lost(struct connection *connection, const char *reason);
+bool connection_is_prepared(const struct connection *connection, uint64_t id);
+void connection_set_prepared(struct connection *connection, uint64_t id, bool prepared);
+void connection_watch(struct connection *connection);
+void connection_enter(struct connection *connection, enum connection_state state);
+void connection_on_timer(struct loop_timer *timer);
+
+/* postgres_pipeline.c */
+void pipeline_send(struct connection *connection, struct postgres_query *query);
+void pipeline_flush(struct connection *connection);
+void pipeline_read(struct connection *connection);
+void pipeline_fail(struct connection *connection);
+
+/* postgres_stream.c */
+void stream_send(struct connection *connection, struct postgres_query *query);
+void stream_read(struct connection *connection);
+void stream_cancel(struct connection *connection);
+void stream_fail(struct connection *connection);
+void connection_on_resume(struct loop_timer *timer);
+
+/* postgres.c */
+void pool_dispatch(struct postgres *pool);
+void pool_connection_failed(struct postgres *pool);
+/* Takes the query out of all lists, calls on_done, recycles. `error` NULL: complete. */
+void query_finish(struct postgres_query *query, const struct postgres_error *error);
+void query_recycle(struct postgres_query *query);
+void query_requeue(struct postgres_query *query);
+
+/* postgres_rows.c */
+struct postgres_rows {
+    const PGresult *result;
+};
+void postgres_error_from_result(struct postgres_error *error, const PGresult *result);
+void postgres_error_set(struct postgres_error *error, enum status status, const char *message);
+/* Keywords for PQconnectdbParams; at most POSTGRES_KEYWORDS with the NULL. */
+#define POSTGRES_KEYWORDS 16
+void postgres_keywords(const struct postgres_login *login, char port[8], char timeout[16],
+                       const char *keywords[POSTGRES_KEYWORDS], const char *values[POSTGRES_KEYWORDS]);
+
+#endif

@@ -1,0 +1,199 @@
+/* The streamed pool: one query a connection, rows handed over at the pace of whoever takes them, cancelled when nobody
+ * does. */
+#include <stdio.h>
+
+#include "drivers/postgres_private.h"
+
+#define ROWS_A_TURN 256 /* then the loop sees to its other sockets */
+#define CANCEL_DEADLINE_MS 2000
+
+static void deliver(struct connection *connection);
+
+static void send_step(struct connection *connection)
+{
+    struct postgres_query *query = connection->query;
+    const struct postgres_statement *statement = query->statement;
+    char name[20];
+    int sent;
+    snprintf(name, sizeof(name), "s%016llx", (unsigned long long)statement->id);
+    if (query->step == STEP_FORGET)
+        sent = PQsendQuery(connection->pg, "deallocate all");
+    else if (query->step == STEP_PREPARE)
+        sent = PQsendPrepare(connection->pg, name, statement->sql,
+                             statement->parameter_types != NULL ? (int)statement->parameter_count : 0,
+                             statement->parameter_types);
+    else
+        sent = PQsendQueryPrepared(connection->pg, name, (int)query->parameter_count, query->values, NULL, NULL, 0);
+    if (sent == 1 && query->step == STEP_EXECUTE && !query->whole)
+        sent = PQsetSingleRowMode(connection->pg);
+    int left = sent == 1 ? PQflush(connection->pg) : -1;
+    if (left < 0)
+        connection_lost(connection, PQerrorMessage(connection->pg));
+    else if (left == 1)
+        loop_watch_writable(connection->watch, true);
+}
+
+void stream_send(struct connection *connection, struct postgres_query *query)
+{
+    connection_enter(connection, CONNECTION_BUSY);
+    connection->query = query;
+    query->connection = connection;
+    query->step = connection_is_prepared(connection, query->statement->id) ? STEP_EXECUTE
+                  : connection->prepared_count >= PREPARED_MAX             ? STEP_FORGET
+                                                                           : STEP_PREPARE;
+    send_step(connection);
+}
+
+/* PQgetResult gave NULL: the step has ended. */
+static void end_step(struct connection *connection)
+{
+    struct postgres_query *query = connection->query;
+    struct postgres *pool = connection->pool;
+    if (!query->has_error && query->step != STEP_EXECUTE) {
+        if (query->step == STEP_FORGET) {
+            memset(connection->prepared, 0, sizeof(connection->prepared));
+            connection->prepared_count = 0;
+        } else {
+            connection_set_prepared(connection, query->statement->id, true);
+        }
+        query->step = query->step == STEP_FORGET ? STEP_PREPARE : STEP_EXECUTE;
+        send_step(connection);
+        return;
+    }
+    connection->query = NULL;
+    query->connection = NULL;
+    connection_enter(connection, CONNECTION_READY);
+    loop_watch_readable(connection->watch, true);
+    query_finish(query, query->has_error ? &query->error : NULL);
+    pool_dispatch(pool);
+}
+
+static void take_result(struct connection *connection, const PGresult *result)
+{
+    struct postgres_query *query = connection->query;
+    struct postgres_rows rows = {result};
+    switch (PQresultStatus(result)) {
+    case PGRES_SINGLE_TUPLE:
+        query->delivered = true;
+        if (query->handlers.on_rows != NULL)
+            query->handlers.on_rows(query->context, &rows);
+        break;
+    case PGRES_TUPLES_OK:
+        /* In single-row mode the end, without rows: told only when there was no row at all. */
+        if ((query->whole || !query->delivered) && query->step == STEP_EXECUTE && query->handlers.on_rows != NULL)
+            query->handlers.on_rows(query->context, &rows);
+        break;
+    case PGRES_FATAL_ERROR:
+        if (!query->has_error)
+            postgres_error_from_result(&query->error, result);
+        query->has_error = true;
+        break;
+    default:
+        break;
+    }
+}
+
+void connection_on_resume(struct loop_timer *timer)
+{
+    deliver((struct connection *)((char *)timer - offsetof(struct connection, resume)));
+}
+
+static void deliver(struct connection *connection)
+{
+    struct postgres_query *query = connection->query;
+    if (connection->is_delivering)
+        return;
+    connection->is_delivering = true;
+    int count = 0;
+    /* A handler may cancel the query, or the connection may be lost, within any of these calls. */
+    while (connection->state == CONNECTION_BUSY && connection->query == query && !query->paused &&
+           !PQisBusy(connection->pg)) {
+        if (count++ == ROWS_A_TURN) {
+            loop_timer_start(connection->pool->loop, &connection->resume, 0, connection_on_resume);
+            break;
+        }
+        PGresult *result = PQgetResult(connection->pg);
+        if (result == NULL) {
+            connection->is_delivering = false;
+            end_step(connection);
+            return;
+        }
+        take_result(connection, result);
+        PQclear(result);
+    }
+    connection->is_delivering = false;
+    if (connection->state == CONNECTION_BUSY && connection->query == query)
+        loop_watch_readable(connection->watch, !query->paused && connection->resume.loop == NULL);
+}
+
+static void finish_cancel(struct connection *connection)
+{
+    struct postgres *pool = connection->pool;
+    if (connection->state != CONNECTION_CANCELLING || !connection->drained || connection->cancels_pending != 0)
+        return;
+    connection_enter(connection, CONNECTION_READY);
+    loop_watch_readable(connection->watch, true);
+    pool_dispatch(pool);
+}
+
+/* Reads what still comes of the cancelled query. */
+static void drain(struct connection *connection)
+{
+    while (!connection->drained && !PQisBusy(connection->pg)) {
+        PGresult *result = PQgetResult(connection->pg);
+        if (result == NULL)
+            connection->drained = true;
+        PQclear(result);
+    }
+    finish_cancel(connection);
+}
+
+static void on_cancel_returned(struct connection *connection)
+{
+    connection->cancels_pending--;
+    finish_cancel(connection);
+}
+
+void stream_cancel(struct connection *connection)
+{
+    struct postgres *pool = connection->pool;
+    connection->query = NULL;
+    connection->drained = false;
+    pool->statistics.cancels++;
+    connection_enter(connection, CONNECTION_CANCELLING);
+    loop_timer_stop(&connection->resume);
+    if (!canceller_run(pool->canceller, connection, on_cancel_returned)) {
+        connection_lost(connection, "out of memory");
+        return;
+    }
+    connection->cancels_pending++;
+    loop_timer_start(pool->loop, &connection->timer, CANCEL_DEADLINE_MS, connection_on_timer);
+    /* What libpq holds already would not wake the loop again. */
+    loop_watch_readable(connection->watch, true);
+    if (!connection->is_delivering)
+        drain(connection);
+}
+
+void stream_read(struct connection *connection)
+{
+    if (connection->state == CONNECTION_BUSY)
+        deliver(connection);
+    else if (connection->state == CONNECTION_CANCELLING)
+        drain(connection);
+    else if (PQstatus(connection->pg) == CONNECTION_BAD)
+        connection_lost(connection, PQerrorMessage(connection->pg));
+    else
+        (void)PQisBusy(connection->pg); /* a notice or a parameter's change on an idle connection */
+}
+
+void stream_fail(struct connection *connection)
+{
+    struct postgres_query *query = connection->query;
+    struct postgres_error error;
+    connection->query = NULL;
+    if (query == NULL)
+        return;
+    query->connection = NULL;
+    postgres_error_set(&error, STATUS_UNAVAILABLE, "the connection to the database was lost");
+    query_finish(query, query->has_error ? &query->error : &error);
+}
