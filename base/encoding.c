@@ -101,9 +101,12 @@ void encoding_percent_append(struct buffer *buffer, struct text text)
     static const char digits[] = "0123456789ABCDEF";
     for (size_t i = 0; i < text.size; i++) {
         unsigned char byte = (unsigned char)text.data[i];
-        bool plain = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') ||
-                     byte == '-' || byte == '.' || byte == '_' || byte == '~';
-        char escape[3] = {'%', digits[byte >> 4], digits[byte & 15]};
-        buffer_append(buffer, plain ? (const char *)&byte : escape, plain ? 1 : 3);
+        if ((byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') ||
+            byte == '-' || byte == '.' || byte == '_' || byte == '~') {
+            buffer_append_char(buffer, (char)byte);
+        } else {
+            char escape[3] = {'%', digits[byte >> 4], digits[byte & 15]};
+            buffer_append(buffer, escape, sizeof(escape));
+        }
     }
 }

@@ -13,7 +13,8 @@ static enum status read_all(int fd, const char *path, struct buffer *out, struct
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return failure_set(failure, STATUS_FAILED, "cannot read %s: %s", path, strerror(errno));
+            return failure_set(failure, STATUS_FAILED, "cannot read %s: %s; check the disk it is on", path,
+                               strerror(errno));
         if (got == 0)
             return STATUS_OK;
         buffer_append(out, part, (size_t)got);
@@ -28,13 +29,17 @@ static enum status open_and_read(const char *path, bool secret, struct buffer *o
 {
     struct stat info;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return failure_set(failure, errno == ENOENT ? STATUS_NOT_FOUND : STATUS_DENIED,
-                           "cannot open %s: %s; check the path and its permissions", path, strerror(errno));
+    if (fd < 0) {
+        enum status status = errno == ENOENT || errno == ENOTDIR ? STATUS_NOT_FOUND
+                             : errno == EACCES || errno == EPERM ? STATUS_DENIED
+                                                                 : STATUS_FAILED;
+        return failure_set(failure, status, "cannot open %s: %s; check the path and its permissions", path,
+                           strerror(errno));
+    }
     enum status status = STATUS_OK;
     if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode))
-        status = failure_set(failure, STATUS_INVALID, "%s is not a regular file", path);
-    else if (secret && (info.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+        status = failure_set(failure, STATUS_INVALID, "%s is not a regular file; name a file", path);
+    else if (secret && (info.st_mode & (S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH)) != 0)
         status = failure_set(failure, STATUS_DENIED,
                              "%s holds a secret, and its mode %03o lets others at it; run: chmod 600 %s", path,
                              (unsigned)info.st_mode & 0777, path);
@@ -51,12 +56,13 @@ enum status file_read(const char *path, struct buffer *out, struct failure *fail
 
 enum status file_read_secret(const char *path, struct buffer *out, struct failure *failure)
 {
+    size_t before = out->size;
     enum status status = open_and_read(path, true, out, failure);
     if (status != STATUS_OK)
         return status;
-    while (out->size != 0 && (out->data[out->size - 1] == '\n' || out->data[out->size - 1] == '\r'))
+    while (out->size != before && (out->data[out->size - 1] == '\n' || out->data[out->size - 1] == '\r'))
         out->size--;
-    if (out->size == 0)
+    if (out->size == before)
         return failure_set(failure, STATUS_DENIED, "%s is empty; a secret belongs into it", path);
     return STATUS_OK;
 }

@@ -4,7 +4,7 @@
 
 #include "base/decimal.h"
 
-#define EACH_BYTE 0x0101010101010101
+#define EACH_BYTE UINT64_C(0x0101010101010101)
 #define HIGH_BITS (EACH_BYTE * 0x80)
 
 /* Whether one of eight bytes needs more than copying: below 0x20, from 0x80 on, a quote or a backslash. The borrow of a

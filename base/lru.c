@@ -119,21 +119,36 @@ static void grow(struct lru *lru)
     }
 }
 
+static void drop_oldest(struct lru *lru)
+{
+    drop(lru, find(lru, text_of(lru->oldest->key, lru->oldest->key_size), lru->oldest->hash));
+}
+
+/* A copy of the key, made before anything is released: callers may hand in a key that a leaving value owns. */
+static struct entry *new_entry(struct text key, uint64_t hash, void *value, size_t weight)
+{
+    struct entry *entry = malloc(sizeof(*entry) + key.size);
+    if (entry == NULL)
+        return NULL;
+    *entry = (struct entry){.value = value, .hash = hash, .weight = weight, .key_size = key.size};
+    if (key.size != 0)
+        memcpy(entry->key, key.data, key.size);
+    return entry;
+}
+
 bool lru_put(struct lru *lru, struct text key, uint64_t hash, void *value, size_t weight)
 {
-    lru_remove(lru, key, hash);
-    struct entry *entry = weight <= lru->max_weight ? malloc(sizeof(*entry) + key.size) : NULL;
+    struct entry *entry = weight <= lru->max_weight ? new_entry(key, hash, value, weight) : NULL;
+    /* Also when the new value finds no place: the old one is known to be out of date. */
+    lru_remove(lru, entry != NULL ? text_of(entry->key, entry->key_size) : key, hash);
     if (entry == NULL) {
         lru->release(value);
         return false;
     }
     while (lru->count != 0 && (lru->count >= lru->max_count || lru->weight > lru->max_weight - weight))
-        drop(lru, find(lru, text_of(lru->oldest->key, lru->oldest->key_size), lru->oldest->hash));
+        drop_oldest(lru);
     if (lru->count >= lru->bucket_count)
         grow(lru);
-    *entry = (struct entry){.value = value, .hash = hash, .weight = weight, .key_size = key.size};
-    if (key.size != 0)
-        memcpy(entry->key, key.data, key.size);
     struct entry **link = &lru->buckets[hash & (lru->bucket_count - 1)];
     entry->chain = *link;
     *link = entry;
@@ -153,7 +168,7 @@ void lru_remove(struct lru *lru, struct text key, uint64_t hash)
 void lru_clear(struct lru *lru)
 {
     while (lru->oldest != NULL)
-        drop(lru, find(lru, text_of(lru->oldest->key, lru->oldest->key_size), lru->oldest->hash));
+        drop_oldest(lru);
 }
 
 size_t lru_count(const struct lru *lru)

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define POOL_SIZE 256
+#define POOL_SIZE 256 /* bytes fetched in one system call: what getrandom(2) gives without being interrupted */
 
 static void fill(void *out, size_t size)
 {
@@ -29,13 +29,16 @@ void random_bytes(void *out, size_t size)
         fill(out, size);
         return;
     }
+    if (size == 0)
+        return;
     if (left < size) {
         fill(pool, POOL_SIZE);
         left = POOL_SIZE;
     }
     left -= size;
     memcpy(out, pool + left, size);
-    memset(pool + left, 0, size);
+    /* What was handed out may have become a key: it must not be found here later. */
+    explicit_bzero(pool + left, size);
 }
 
 uint64_t random_below(uint64_t bound)

@@ -2,7 +2,6 @@
 
 #include "workspace.h"
 
-static struct loop *loop;
 static struct keys_store *store;
 static struct failure failure;
 static struct keys *seen; /* what the subscription got last; a reference */
@@ -13,20 +12,20 @@ static const char *const allowed[] = {"RS256", "ES256", "ES384", NULL};
 static int set_up(void **state)
 {
     workspace_open();
-    loop = loop_create();
+    workspace_loops();
     store = NULL;
     seen = NULL;
     changes = 0;
     server_start();
-    return loop == NULL;
+    return 0;
 }
 
 static int tear_down(void **state)
 {
+    workspace_drain();
     keys_store_destroy(store);
     keys_unref(seen);
     server_stop();
-    loop_destroy(loop);
     workspace_close();
     return 0;
 }
@@ -271,20 +270,18 @@ static void a_key_set_is_refreshed_by_itself(void **state)
 static void an_unsubscribed_receiver_hears_nothing_even_of_a_message_on_its_way(void **state)
 {
     struct keys_options options = options_with(NULL, NULL);
-    struct loop *worker = loop_create();
     options.jwks_file = workspace_write("jwks.json", text_from_string(JWKS("a")), 0644);
     assert_int_equal(keys_store_create(loop, &options, &store, &failure), STATUS_OK);
-    struct keys_subscription *first = keys_subscribe(store, worker, on_change, NULL);
-    struct keys_subscription *second = keys_subscribe(store, worker, on_change, NULL);
+    struct keys_subscription *first = keys_subscribe(store, worker_loop, on_change, NULL);
+    struct keys_subscription *second = keys_subscribe(store, worker_loop, on_change, NULL);
     workspace_write("jwks.json", text_from_string(JWKS("b")), 0644);
     assert_true(keys_store_refetch(store));
     loop_until(loop, has_kid("b")); /* both messages are posted, none is delivered */
     keys_unsubscribe(first);
-    loop_until(worker, changes == 1);
-    loop_turn(worker, 0);
+    loop_until(worker_loop, changes == 1);
+    loop_turn(worker_loop, 0);
     assert_int_equal(changes, 1);
     keys_unsubscribe(second);
-    loop_destroy(worker);
 }
 
 static void a_store_may_end_while_it_fetches(void **state)

@@ -54,7 +54,28 @@ static inline void workspace_close(void)
     rmdir(workspace.folder);
 }
 
-/* Turns the loop until *value has reached `wanted`; fails after ten seconds. */
+/* Two loops for the life of the process: h2o's can't be destroyed without a leak. */
+static struct loop *loop, *worker_loop;
+
+static inline void workspace_loops(void)
+{
+    if (loop == NULL) {
+        loop = loop_create();
+        worker_loop = loop_create();
+        assert_true(loop != NULL && worker_loop != NULL);
+    }
+}
+
+/* Delivers what is still on its way: call before what it is for ends. */
+static inline void workspace_drain(void)
+{
+    for (int i = 0; i < 3; i++) {
+        loop_turn(loop, 0);
+        loop_turn(worker_loop, 0);
+    }
+}
+
+/* Turns the loop until the condition holds; fails after ten seconds. */
 #define loop_until(loop, condition)                                                                                    \
     do {                                                                                                               \
         uint64_t give_up_us = clock_monotonic_us() + 10000000;                                                         \

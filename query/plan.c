@@ -1,0 +1,13 @@
+#include "query/plan.h"
+
+const char *plan_target_name(enum plan_target target)
+{
+    static const char *const names[] = {"warehouse", "analytics", "upload"};
+    return names[target];
+}
+
+const char *plan_lane_name(enum plan_lane lane)
+{
+    static const char *const names[] = {"fast", "scan", "customer", "copy"};
+    return names[lane];
+}

@@ -1,0 +1,220 @@
+#include "query/rows.h"
+
+#include "base/csv.h"
+#include "base/json.h"
+
+/* What a value needs on its way from PostgreSQL's text to JSON. */
+enum form { FORM_RAW, FORM_NUMBER, FORM_QUOTED /* never holds anything to escape */, FORM_BOOLEAN, FORM_TIMESTAMP, FORM_STRING };
+
+struct column {
+    enum form form;
+    struct text name;
+    struct text key; /* JSON: `"name":` */
+};
+
+struct rows_encoder {
+    enum rows_format format;
+    uint64_t count;
+    size_t column_count;
+    struct column columns[];
+};
+
+const char *rows_media_type(enum rows_format format)
+{
+    static const char *const types[] = {"application/json", "text/csv; charset=utf-8", "application/x-ndjson"};
+    return types[format];
+}
+
+bool rows_is_number(uint32_t type)
+{
+    return type == 20 || type == 21 || type == 23 || type == 26 || type == 700 || type == 701 || type == 1700;
+}
+
+static enum form form_of(uint32_t type)
+{
+    if (type == 700 || type == 701 || type == 1700)
+        return FORM_NUMBER; /* may be NaN or infinite */
+    if (rows_is_number(type) || type == 114 || type == 3802)
+        return FORM_RAW;
+    if (type == 1082 || type == 2950)
+        return FORM_QUOTED; /* date, uuid */
+    if (type == 16)
+        return FORM_BOOLEAN;
+    return type == 1114 || type == 1184 ? FORM_TIMESTAMP : FORM_STRING;
+}
+
+/* "2024-02-29 12:00:00.5+00" to "2024-02-29T12:00:00.5+00:00", as to_json has it. */
+static void append_timestamp(struct buffer *out, struct text value)
+{
+    const char *space = memchr(value.data, ' ', value.size);
+    buffer_append_char(out, '"');
+    if (space == NULL) {
+        buffer_append_text(out, value); /* infinity */
+    } else {
+        size_t at = (size_t)(space - value.data);
+        buffer_append(out, value.data, at);
+        buffer_append_char(out, 'T');
+        buffer_append(out, space + 1, value.size - at - 1);
+        bool short_offset = value.size > at + 4 && (value.data[value.size - 3] == '+' || value.data[value.size - 3] == '-');
+        if (short_offset)
+            buffer_append_literal(out, ":00");
+    }
+    buffer_append_char(out, '"');
+}
+
+static void append_value(struct buffer *out, enum form form, struct text value)
+{
+    char first = value.size != 0 ? value.data[value.data[0] == '-' && value.size > 1] : '\0';
+    switch (form) {
+    case FORM_NUMBER:
+        if (first < '0' || first > '9') {
+            buffer_append_char(out, '"');
+            buffer_append_text(out, value);
+            buffer_append_char(out, '"');
+            break;
+        }
+        buffer_append_text(out, value);
+        break;
+    case FORM_RAW:
+        buffer_append_text(out, value);
+        break;
+    case FORM_QUOTED:
+        buffer_append_char(out, '"');
+        buffer_append_text(out, value);
+        buffer_append_char(out, '"');
+        break;
+    case FORM_BOOLEAN:
+        buffer_append_text(out, first == 't' ? TEXT("true") : TEXT("false"));
+        break;
+    case FORM_TIMESTAMP:
+        append_timestamp(out, value);
+        break;
+    case FORM_STRING:
+        json_append_string(out, value);
+        break;
+    }
+}
+
+void rows_append_json(struct buffer *out, uint32_t type, struct text value)
+{
+    if (value.data == NULL)
+        buffer_append_literal(out, "null");
+    else
+        append_value(out, form_of(type), value);
+}
+
+static struct text make_key(struct arena *arena, struct text name)
+{
+    struct buffer key;
+    buffer_init(&key, 4096);
+    json_append_string(&key, name);
+    buffer_append_char(&key, ':');
+    struct text kept = key.failed ? TEXT_NONE : arena_copy(arena, buffer_text(&key));
+    buffer_free(&key);
+    return kept;
+}
+
+struct rows_encoder *rows_encoder_create(struct arena *arena, enum rows_format format, const struct postgres_rows *rows)
+{
+    size_t count = postgres_rows_columns(rows);
+    struct rows_encoder *encoder = arena_calloc(arena, 1, sizeof(*encoder) + count * sizeof(encoder->columns[0]));
+    if (encoder == NULL)
+        return NULL;
+    encoder->format = format;
+    encoder->column_count = count;
+    for (size_t i = 0; i < count; i++) {
+        struct column *column = &encoder->columns[i];
+        column->name = arena_copy(arena, text_from_string(postgres_rows_name(rows, i)));
+        column->key = make_key(arena, column->name);
+        column->form = form_of(postgres_rows_type(rows, i));
+        if (column->key.data == NULL)
+            return NULL;
+    }
+    return encoder;
+}
+
+void rows_encoder_begin(struct rows_encoder *encoder, struct buffer *out)
+{
+    if (encoder->format == ROWS_JSON)
+        buffer_append_char(out, '[');
+    for (size_t i = 0; encoder->format == ROWS_CSV && i < encoder->column_count; i++) {
+        buffer_append(out, ",", i != 0);
+        csv_append_field(out, encoder->columns[i].name);
+        if (i + 1 == encoder->column_count)
+            buffer_append_char(out, '\n');
+    }
+}
+
+static void append_object(struct rows_encoder *encoder, const struct postgres_rows *rows, size_t row, struct buffer *out)
+{
+    for (size_t i = 0; i < encoder->column_count; i++) {
+        const struct column *column = &encoder->columns[i];
+        struct text value = postgres_rows_value(rows, row, i);
+        buffer_append_char(out, i != 0 ? ',' : '{');
+        buffer_append_text(out, column->key);
+        if (value.data == NULL)
+            buffer_append_literal(out, "null");
+        else
+            append_value(out, column->form, value);
+    }
+    if (encoder->column_count == 0)
+        buffer_append_char(out, '{');
+    buffer_append_char(out, '}');
+}
+
+/* A field has the form that it has in JSON, but without the quotes. */
+static void append_field(struct buffer *out, enum form form, struct text value)
+{
+    if (value.data == NULL)
+        return;
+    if (form == FORM_BOOLEAN) {
+        buffer_append_text(out, value.data[0] == 't' ? TEXT("true") : TEXT("false"));
+    } else if (form == FORM_TIMESTAMP) {
+        size_t start = out->size;
+        append_timestamp(out, value);
+        if (!out->failed) { /* without the quotes around it */
+            memmove(out->data + start, out->data + start + 1, out->size - start - 2);
+            out->size -= 2;
+        }
+    } else if (form == FORM_STRING || form == FORM_RAW) {
+        csv_append_field(out, value);
+    } else {
+        buffer_append_text(out, value);
+    }
+}
+
+static void append_record(struct rows_encoder *encoder, const struct postgres_rows *rows, size_t row, struct buffer *out)
+{
+    for (size_t i = 0; i < encoder->column_count; i++) {
+        buffer_append(out, ",", i != 0);
+        append_field(out, encoder->columns[i].form, postgres_rows_value(rows, row, i));
+    }
+    buffer_append_char(out, '\n');
+}
+
+void rows_encoder_append(struct rows_encoder *encoder, const struct postgres_rows *rows, size_t first, size_t count, struct buffer *out)
+{
+    for (size_t row = first; row < first + count; row++) {
+        if (encoder->format == ROWS_CSV) {
+            append_record(encoder, rows, row, out);
+        } else {
+            if (encoder->format == ROWS_JSON && encoder->count != 0)
+                buffer_append_literal(out, ",\n");
+            append_object(encoder, rows, row, out);
+            if (encoder->format == ROWS_NDJSON)
+                buffer_append_char(out, '\n');
+        }
+        encoder->count++;
+    }
+}
+
+void rows_encoder_end(struct rows_encoder *encoder, struct buffer *out)
+{
+    if (encoder->format == ROWS_JSON)
+        buffer_append_literal(out, "]\n");
+}
+
+uint64_t rows_encoder_count(const struct rows_encoder *encoder)
+{
+    return encoder->count;
+}
