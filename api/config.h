@@ -30,7 +30,8 @@ struct config_secret { /* where a secret comes from; at most one is set */
     const char *key; /* the configuration's key, for messages */
 };
 /* The secret itself into `out`: STATUS_OK with an empty buffer when neither is set. */
-enum status config_secret_read(const struct config_secret *secret, struct buffer *out, struct failure *failure) MUST_CHECK;
+enum status config_secret_read(const struct config_secret *secret, struct buffer *out,
+                               struct failure *failure) MUST_CHECK;
 
 struct config_key {
     const char *kid, *algorithm, *file;
@@ -130,9 +131,13 @@ struct config {
     } paging;
 };
 
-/* Every mistake of the file is appended to `report`, a line each: "sluice.yaml:12: server.wrokers: unknown key; did you mean workers?". STATUS_INVALID when there is any.
- * STATUS_FAILED: the file could not be read (said in the report too). */
+/* Every mistake of the file is appended to `report`, a line each: "sluice.yaml:12: server.wrokers: unknown key; did you
+ * mean workers?". STATUS_INVALID when there is any. STATUS_FAILED: the file could not be read (said in the report too).
+ */
 enum status config_load(const char *path, struct config **config, struct buffer *report) MUST_CHECK;
+/* The same for a file's content; `name` is for messages. */
+enum status config_parse(const char *name, struct text source, struct config **config,
+                         struct buffer *report) MUST_CHECK;
 void config_free(struct config *config);
 
 #endif

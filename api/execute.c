@@ -21,8 +21,8 @@ struct rows_state {
 static void log_query_error(const struct plan *plan, const char *request_id, const struct postgres_error *error)
 {
     if (error->status == STATUS_FAILED || error->status == STATUS_DENIED)
-        log_event(LOG_ERROR, "query_failed", "request %s, %.*s in lane %s: %s %s", request_id, TEXT_ARGS(plan->relation),
-                  plan_lane_name(plan->lane), error->sqlstate, error->message);
+        log_event(LOG_ERROR, "query_failed", "request %s, %.*s in lane %s: %s %s", request_id,
+                  TEXT_ARGS(plan->relation), plan_lane_name(plan->lane), error->sqlstate, error->message);
 }
 
 static void append_rows(struct request *request, struct rows_state *state, const struct postgres_rows *rows)
@@ -128,7 +128,8 @@ enum stage_verdict execute_rows(struct request *request, const struct execute_ro
         return problem_send_status(request, status);
     if (request->plan.lane != PLAN_FAST) {
         h2o_conn_t *connection = request->h2o->conn;
-        gone_start(worker->gone, &request->gone, h2o_socket_get_fd(connection->callbacks->get_socket(connection)), on_gone);
+        gone_start(worker->gone, &request->gone, h2o_socket_get_fd(connection->callbacks->get_socket(connection)),
+                   on_gone);
     }
     return STAGE_WAIT;
 }
@@ -176,7 +177,8 @@ void execute_load_start(struct execute_load *load)
 {
     static const struct postgres_handlers handlers = {on_load_rows, on_load_done};
     struct postgres_query *query;
-    enum status status = postgres_start(load->worker->fast, &load->plan.statement, load->plan.parameters, &handlers, load, &query);
+    enum status status =
+        postgres_start(load->worker->fast, &load->plan.statement, load->plan.parameters, &handlers, load, &query);
     if (status != STATUS_OK)
         load_end(load, status);
 }

@@ -32,14 +32,16 @@ struct execute_load *execute_load_create(struct cache_load *cache);
 /* Runs load->plan in the fast lane, encodes, finishes the cache's load and frees everything. */
 void execute_load_start(struct execute_load *load);
 
-/* W/"…" of what stands under `key` at `version`, in the arena; TEXT_NONE for version 0. The same on every instance of one release. */
+/* W/"…" of what stands under `key` at `version`, in the arena; TEXT_NONE for version 0. The same on every instance of
+ * one release. */
 struct text execute_etag(struct arena *arena, struct text key, uint64_t version);
-/* Cache-Control of data whose version is known (always ask again: a 304 is cheap) or not (as old as cache.ttl allows). */
+/* Cache-Control of data whose version is known (always ask again: a 304 is cheap) or not (as old as cache.ttl allows).
+ */
 const char *execute_cache_control(const struct request *request, uint64_t version);
 
 /* Answers with a cached payload, or loads it first: the whole way of a resource that is one small document. */
 struct execute_document {
-    struct text key;    /* of the cache: what the payload depends on but for the version */
+    struct text key; /* of the cache: what the payload depends on but for the version */
     uint64_t version;
     struct text content_type;
     void (*load)(struct cache_load *load, const void *argument);

@@ -13,7 +13,8 @@ static void on_readable(void *context)
 {
     struct gone *gone = context;
     struct epoll_event event;
-    /* One event at a time: an owner that ends another watch in its callback must not leave that one in a batch already fetched. */
+    /* One event at a time: an owner that ends another watch in its callback must not leave that one in a batch already
+     * fetched. */
     while (epoll_wait(gone->epoll, &event, 1, 0) == 1) {
         struct gone_watch *watch = event.data.ptr;
         gone_stop(watch);

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <zlib.h>
 
-#define LEVEL 5          /* past it JSON and CSV shrink little more for much more time */
-#define GZIP_WINDOW 31   /* 15 bits, and 16 for gzip's own header */
-#define STEP 16384       /* bytes of output asked for at a time */
+#define LEVEL 5        /* past it JSON and CSV shrink little more for much more time */
+#define GZIP_WINDOW 31 /* 15 bits, and 16 for gzip's own header */
+#define STEP 16384     /* bytes of output asked for at a time */
 
 struct gzip {
     z_stream stream;

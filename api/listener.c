@@ -17,14 +17,45 @@ struct listener {
     h2o_socket_t *socket; /* NULL once stopped */
     h2o_accept_ctx_t accept;
     struct loop_timer retry;
+    struct connection *first; /* open connections */
     size_t connections;
+};
+
+struct connection {
+    struct listener *listener;
+    struct connection *previous, *next;
+    h2o_socket_t *socket;
 };
 
 static void on_connection_closed(void *data)
 {
-    struct listener *listener = data;
+    struct connection *connection = data;
+    struct listener *listener = connection->listener;
+    if (connection->previous != NULL)
+        connection->previous->next = connection->next;
+    else
+        listener->first = connection->next;
+    if (connection->next != NULL)
+        connection->next->previous = connection->previous;
+    free(connection);
     listener->connections--;
     atomic_fetch_sub_explicit(listener->options.connections, 1, memory_order_relaxed);
+}
+
+static bool add_connection(struct listener *listener, h2o_socket_t *socket)
+{
+    struct connection *connection = malloc(sizeof(*connection));
+    if (connection == NULL)
+        return false;
+    *connection = (struct connection){.listener = listener, .next = listener->first, .socket = socket};
+    if (connection->next != NULL)
+        connection->next->previous = connection;
+    listener->first = connection;
+    listener->connections++;
+    atomic_fetch_add_explicit(listener->options.connections, 1, memory_order_relaxed);
+    socket->on_close.cb = on_connection_closed;
+    socket->on_close.data = connection;
+    return true;
 }
 
 static bool is_trusted_sender(const struct listener *listener, h2o_socket_t *socket)
@@ -44,7 +75,8 @@ static void pause_accepting(struct listener *listener)
 
 static bool accept_one(struct listener *listener)
 {
-    if (atomic_load_explicit(listener->options.connections, memory_order_relaxed) >= listener->options.max_connections) {
+    if (atomic_load_explicit(listener->options.connections, memory_order_relaxed) >=
+        listener->options.max_connections) {
         pause_accepting(listener);
         return false;
     }
@@ -56,11 +88,8 @@ static bool accept_one(struct listener *listener)
             pause_accepting(listener);
         return false;
     }
-    listener->connections++;
-    atomic_fetch_add_explicit(listener->options.connections, 1, memory_order_relaxed);
-    socket->on_close.cb = on_connection_closed;
-    socket->on_close.data = listener;
-    if (listener->options.proxies != NULL && !is_trusted_sender(listener, socket)) {
+    if (!add_connection(listener, socket) ||
+        (listener->options.proxies != NULL && !is_trusted_sender(listener, socket))) {
         h2o_socket_close(socket);
         return true;
     }
@@ -153,6 +182,12 @@ void listener_destroy(struct listener *listener)
     free(listener);
 }
 
+void listener_shut(struct listener *listener, int how)
+{
+    for (struct connection *connection = listener->first; connection != NULL; connection = connection->next)
+        shutdown(h2o_socket_get_fd(connection->socket), how);
+}
+
 size_t listener_connections(const struct listener *listener)
 {
     return listener->connections;
@@ -181,6 +216,6 @@ enum status listener_tls(const char *certificate, const char *key, const char *m
     ERR_error_string_n(ERR_get_error(), reason, sizeof(reason));
     ERR_clear_error();
     SSL_CTX_free(context);
-    return failure_set(failure, STATUS_INVALID, "server.tls: cannot use %s: %s; give a PEM file that fits its counterpart",
-                       culprit, reason);
+    return failure_set(failure, STATUS_INVALID,
+                       "server.tls: cannot use %s: %s; give a PEM file that fits its counterpart", culprit, reason);
 }

@@ -26,7 +26,7 @@ void metrics_count(struct metrics *metrics, size_t operation, int status, uint64
         _Static_assert(sizeof(sum) % sizeof(uint64_t) == 0 && sizeof(size_t) == sizeof(uint64_t), "only counters");    \
         uint64_t *to = (uint64_t *)&(sum);                                                                             \
         const uint64_t *from = (const uint64_t *)&(other);                                                             \
-        for (size_t n = 0; n < sizeof(sum) / (sizeof(uint64_t)); n++)                                                    \
+        for (size_t n = 0; n < sizeof(sum) / (sizeof(uint64_t)); n++)                                                  \
             to[n] += from[n];                                                                                          \
     } while (0)
 

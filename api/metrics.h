@@ -1,5 +1,5 @@
-/* What /metrics tells: rate, errors and duration of each operation, counted by the worker that served it; nothing is shared on
- * the way. A worker publishes a copy twice a second (worker.h), and only the copy is read by others. */
+/* What /metrics tells: rate, errors and duration of each operation, counted by the worker that served it; nothing is
+ * shared on the way. A worker publishes a copy twice a second (worker.h), and only the copy is read by others. */
 #ifndef SLUICE_API_METRICS_H
 #define SLUICE_API_METRICS_H
 

@@ -20,10 +20,12 @@ static const struct {
     [PROBLEM_MISSING_SCOPE] = {"missing-scope", "The token lacks a scope", "Forbidden", 403, 0},
     [PROBLEM_UNKNOWN_TIER] = {"unknown-tier", "The token's tier is not served here", "Forbidden", 403, 0},
     [PROBLEM_NOT_FOUND] = {"not-found", "There is no such thing", "Not Found", 404, 0},
-    [PROBLEM_METHOD_NOT_ALLOWED] = {"method-not-allowed", "The method is not allowed here", "Method Not Allowed", 405, 0},
+    [PROBLEM_METHOD_NOT_ALLOWED] = {"method-not-allowed", "The method is not allowed here", "Method Not Allowed", 405,
+                                    0},
     [PROBLEM_NOT_ACCEPTABLE] = {"not-acceptable", "No acceptable media type", "Not Acceptable", 406, 0},
     [PROBLEM_URI_TOO_LONG] = {"uri-too-long", "The request target is too long", "URI Too Long", 414, 0},
-    [PROBLEM_TOO_MANY_HEADERS] = {"too-many-headers", "Too many header lines", "Request Header Fields Too Large", 431, 0},
+    [PROBLEM_TOO_MANY_HEADERS] = {"too-many-headers", "Too many header lines", "Request Header Fields Too Large", 431,
+                                  0},
     [PROBLEM_RATE_LIMITED] = {"rate-limited", "Too many requests", "Too Many Requests", 429, 0},
     [PROBLEM_INTERNAL] = {"internal", "A fault of the service", "Internal Server Error", 500, 0},
     [PROBLEM_OVERLOADED] = {"overloaded", "The service is busy", "Service Unavailable", 503, 1},
@@ -72,7 +74,7 @@ void problem_append(struct buffer *out, enum problem problem, struct text detail
 
 static void add_header(struct request *request, const h2o_token_t *token, struct text value)
 {
-    h2o_add_header(&request->h2o->pool, &request->h2o->res.headers, token, value.data, value.size);
+    h2o_add_header(&request->h2o->pool, &request->h2o->res.headers, token, NULL, value.data, value.size);
 }
 
 static void add_problem_headers(struct request *request, enum problem problem)
@@ -108,8 +110,8 @@ static void add_problem_headers(struct request *request, enum problem problem)
     }
 }
 
-static enum stage_verdict send(struct request *request, enum problem problem, struct text detail,
-                               const struct problem_mistake *mistake)
+static enum stage_verdict send_problem(struct request *request, enum problem problem, struct text detail,
+                                       const struct problem_mistake *mistake)
 {
     struct buffer body;
     buffer_init(&body, 16384);
@@ -149,7 +151,7 @@ enum stage_verdict problem_send(struct request *request, enum problem problem, c
     va_start(arguments, format);
     vsnprintf(detail, sizeof(detail), format, arguments);
     va_end(arguments);
-    return send(request, problem, text_from_string(detail), NULL);
+    return send_problem(request, problem, text_from_string(detail), NULL);
 }
 
 enum stage_verdict problem_send_mistake(struct request *request, enum problem problem,
@@ -157,7 +159,7 @@ enum stage_verdict problem_send_mistake(struct request *request, enum problem pr
 {
     char detail[1024];
     snprintf(detail, sizeof(detail), "%s parameter %s: %s", mistake->place, mistake->field, mistake->message);
-    return send(request, problem, text_from_string(detail), mistake);
+    return send_problem(request, problem, text_from_string(detail), mistake);
 }
 
 enum stage_verdict problem_send_status(struct request *request, enum status status)

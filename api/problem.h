@@ -33,12 +33,16 @@ int problem_status(enum problem problem);
 struct problem_mistake { /* what stood where; for invalid parameters */
     const char *place, *field, *message;
 };
-/* {"type":"urn:sluice:problem:…","title":…,"status":…,"detail":…,"instance":…,"request_id":…,"errors":[…]}. `mistake` may be NULL. */
-void problem_append(struct buffer *out, enum problem problem, struct text detail, struct text instance, struct text request_id,
-                    const struct problem_mistake *mistake);
-/* Ends the request with a problem, where its answer has not begun; a stream that has begun is made to fail visibly. `detail` says what was wrong and what to do. */
-enum stage_verdict problem_send(struct request *request, enum problem problem, const char *format, ...) PRINTF_LIKE(3, 4);
-enum stage_verdict problem_send_mistake(struct request *request, enum problem problem, const struct problem_mistake *mistake);
+/* {"type":"urn:sluice:problem:…","title":…,"status":…,"detail":…,"instance":…,"request_id":…,"errors":[…]}. `mistake`
+ * may be NULL. */
+void problem_append(struct buffer *out, enum problem problem, struct text detail, struct text instance,
+                    struct text request_id, const struct problem_mistake *mistake);
+/* Ends the request with a problem, where its answer has not begun; a stream that has begun is made to fail visibly.
+ * `detail` says what was wrong and what to do. */
+enum stage_verdict problem_send(struct request *request, enum problem problem, const char *format, ...)
+    PRINTF_LIKE(3, 4);
+enum stage_verdict problem_send_mistake(struct request *request, enum problem problem,
+                                        const struct problem_mistake *mistake);
 /* The problem that a status of ours stands for, with a detail of its own: never the database's words. */
 enum stage_verdict problem_send_status(struct request *request, enum status status);
 

@@ -9,7 +9,7 @@
 #include "base/encoding.h"
 #include "base/random.h"
 
-#define SPARES 256             /* recycled requests a worker keeps */
+#define SPARES 256              /* recycled requests a worker keeps */
 #define ARENA_CEILING (1 << 20) /* bytes that one request may allocate beyond its first memory */
 
 bool request_is_head(const struct request *request)
@@ -53,14 +53,16 @@ void request_free_spares(struct worker *worker)
     worker->spare_count = 0;
 }
 
-/* Ids are unguessable enough to be shown and cheap enough for every request: a random half per worker and start, and a counter. */
+/* Ids are unguessable enough to be shown and cheap enough for every request: a random half per worker and start, and a
+ * counter. */
 static void make_id(struct request *request)
 {
     static __thread uint64_t base;
     unsigned char bytes[REQUEST_ID_SIZE / 2];
     if (base == 0)
         random_bytes(&base, sizeof(base));
-    uint64_t id = base + request->worker->next_request++ * 0x9E3779B97F4A7C15u; /* odd: every counter gives another id */
+    uint64_t id =
+        base + request->worker->next_request++ * 0x9E3779B97F4A7C15u; /* odd: every counter gives another id */
     memcpy(bytes, &id, sizeof(id));
     bytes[8] = (unsigned char)request->worker->index;
     bytes[9] = (unsigned char)(base >> 56);

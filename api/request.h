@@ -1,5 +1,6 @@
-/* A request on its way through the stages. Lives from h2o's on_req until h2o disposes of its own request; belongs to its worker. Whatever waits on its behalf is let go of in
- * request_dispose, so that no callback ever meets a request that is gone. */
+/* A request on its way through the stages. Lives from h2o's on_req until h2o disposes of its own request; belongs to
+ * its worker. Whatever waits on its behalf is let go of in request_dispose, so that no callback ever meets a request
+ * that is gone. */
 #ifndef SLUICE_API_REQUEST_H
 #define SLUICE_API_REQUEST_H
 
@@ -63,7 +64,7 @@ struct request {
     const char *cache_name; /* "memory", …; NULL: no cache was asked */
     uint64_t rows, database_started_us, database_us;
     struct respond respond;
-    void *executor;     /* execute.c's state, in the arena */
+    void *executor;      /* execute.c's state, in the arena */
     void *handler_state; /* the handler's, in the arena */
     struct arena arena;
     char first[3072] __attribute__((aligned(16))); /* the arena's first memory */

@@ -7,14 +7,15 @@
 #include "api/request.h"
 #include "base/clock.h"
 
-#define STREAM_CEILING (RESPOND_BUFFERED + ((size_t)4 << 20)) /* one turn's rows may pass the mark before the producer stops */
+#define STREAM_CEILING                                                                                                 \
+    (RESPOND_BUFFERED + ((size_t)4 << 20)) /* one turn's rows may pass the mark before the producer stops */
 
 static void on_proceed(h2o_generator_t *generator, h2o_req_t *req);
 static void on_stop(h2o_generator_t *generator, h2o_req_t *req);
 
 static void add_header(struct request *request, const h2o_token_t *token, const char *value, size_t size)
 {
-    h2o_add_header(&request->h2o->pool, &request->h2o->res.headers, token, value, size);
+    h2o_add_header(&request->h2o->pool, &request->h2o->res.headers, token, NULL, value, size);
 }
 
 static void add_named(struct request *request, const char *name, size_t name_size, struct text value)
@@ -125,8 +126,9 @@ static void add_cors(struct request *request)
         if (!any && !text_equal(text_from_string(*origins), request->headers.origin))
             continue;
         ADD_NAMED(request, "access-control-allow-origin", any ? TEXT("*") : request->headers.origin);
-        ADD_NAMED(request, "access-control-expose-headers",
-                  TEXT("ETag, Link, RateLimit, RateLimit-Policy, Retry-After, Server-Timing, Sluice-Plan, X-Request-Id"));
+        ADD_NAMED(
+            request, "access-control-expose-headers",
+            TEXT("ETag, Link, RateLimit, RateLimit-Policy, Retry-After, Server-Timing, Sluice-Plan, X-Request-Id"));
         return;
     }
 }

@@ -26,7 +26,8 @@ struct server {
     struct summary *summary;
     struct keys_store *keys;
     struct limiter_store *limiter_store;
-    struct limit_tier *tiers; /* config's, in its order */
+    struct audit_sink *sink;   /* NULL: log.requests is off */
+    struct limit_tier *tiers;  /* config's, in its order */
     char (*tier_headers)[256]; /* RateLimit-Policy of each tier */
     struct limit_tier address_tier;
     struct text cursor_key;
@@ -40,10 +41,11 @@ struct server {
     atomic_bool draining;
 };
 
-/* Reads secrets, the database's catalog and the contract; makes workers and the control thread. Waits for the database as long as `keep_waiting` (polled) says so:
- * a gateway that starts before its database is ordinary. STATUS_INVALID: configuration, contract and database don't fit each other. */
-enum status server_create(const struct config *config, const struct handler *const *handlers, size_t handler_count, bool (*keep_waiting)(void),
-                          struct server **server, struct failure *failure) MUST_CHECK;
+/* Reads secrets, the database's catalog and the contract; makes workers and the control thread. Waits for the database
+ * as long as `keep_waiting` (polled) says so: a gateway that starts before its database is ordinary. STATUS_INVALID:
+ * configuration, contract and database don't fit each other. */
+enum status server_create(const struct config *config, const struct handler *const *handlers, size_t handler_count,
+                          bool (*keep_waiting)(void), struct server **server, struct failure *failure) MUST_CHECK;
 /* Starts the threads; the listeners accept from here on. */
 enum status server_start(struct server *server, struct failure *failure) MUST_CHECK;
 /* Readiness falls, then the listeners close, then requests in flight finish; returns when all threads have ended. */
@@ -52,7 +54,7 @@ void server_destroy(struct server *server);
 /* The tier of a principal; NULL: one that the configuration doesn't know. *header is its RateLimit-Policy. */
 const struct limit_tier *server_tier(const struct server *server, struct text name, const char **header);
 /* How the reader logs in; borrows from the server. */
-enum status server_login(const struct config *config, const struct buffer *password, struct postgres_resolved *resolved, struct postgres_login *login,
-                         struct failure *failure) MUST_CHECK;
+enum status server_login(const struct config *config, const struct buffer *password, struct postgres_resolved *resolved,
+                         struct postgres_login *login, struct failure *failure) MUST_CHECK;
 
 #endif

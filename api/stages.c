@@ -1,5 +1,6 @@
-/* accept (listener.c) → route → address limit → authenticate → customer limit → authorize → validate → plan → record intent → execute (handlers/) → encode (query/rows.c, respond.c) →
- * record outcome (request.c, when h2o disposes of the request). A stage that waits is called again when its answer is there: request->resumed tells. */
+/* accept (listener.c) → route → address limit → authenticate → customer limit → authorize → validate → plan → record
+ * intent → execute (handlers/) → encode (query/rows.c, respond.c) → record outcome (request.c, when h2o disposes of the
+ * request). A stage that waits is called again when its answer is there: request->resumed tells. */
 #include "api/stages.h"
 
 #include <arpa/inet.h>
@@ -14,14 +15,15 @@ static enum stage_verdict send_preflight(struct request *request)
     h2o_req_t *req = request->h2o;
     char *max_age = arena_alloc(&request->arena, 16);
     struct text allow = arena_copy(&request->arena, text_from_string(request->route.allow));
-    h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_ALLOW, allow.data, allow.size);
+    h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_ALLOW, NULL, allow.data, allow.size);
     if (request->headers.preflight_method.data != NULL && max_age != NULL &&
         request->worker->server->config->cors.origins[0] != NULL) {
         int size = snprintf(max_age, 16, "%u", request->worker->server->config->cors.max_age_s);
         h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("access-control-allow-methods"), 0, NULL,
                               allow.data, allow.size);
-        h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("access-control-allow-headers"), 0, NULL,
-                              H2O_STRLIT("Authorization, Content-Type, Accept, If-None-Match, Prefer, Range, traceparent"));
+        h2o_add_header_by_str(
+            &req->pool, &req->res.headers, H2O_STRLIT("access-control-allow-headers"), 0, NULL,
+            H2O_STRLIT("Authorization, Content-Type, Accept, If-None-Match, Prefer, Range, traceparent"));
         h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("access-control-max-age"), 0, NULL, max_age,
                               (size_t)size);
     }
@@ -35,16 +37,18 @@ static enum stage_verdict check_head(struct request *request)
     const struct config *config = request->worker->server->config;
     h2o_req_t *req = request->h2o;
     if (req->input.path.len > config->server.max_uri)
-        return problem_send(request, PROBLEM_URI_TOO_LONG, "the request target has %zu bytes, %zu are allowed; use fewer or shorter parameters",
+        return problem_send(request, PROBLEM_URI_TOO_LONG,
+                            "the request target has %zu bytes, %zu are allowed; use fewer or shorter parameters",
                             req->input.path.len, config->server.max_uri);
     if (req->headers.size > config->server.max_headers)
-        return problem_send(request, PROBLEM_TOO_MANY_HEADERS, "%zu header lines were sent, %zu are allowed", req->headers.size,
-                            config->server.max_headers);
+        return problem_send(request, PROBLEM_TOO_MANY_HEADERS, "%zu header lines were sent, %zu are allowed",
+                            req->headers.size, config->server.max_headers);
     for (size_t i = 0; i < req->headers.size; i++)
         if (req->headers.entries[i].name->len == 0) {
             req->http1_is_persistent = 0;
-            return problem_send(request, PROBLEM_BAD_REQUEST,
-                                "a header line begins with white space; folded header lines are not accepted (RFC 9112 section 5.2)");
+            return problem_send(
+                request, PROBLEM_BAD_REQUEST,
+                "a header line begins with white space; folded header lines are not accepted (RFC 9112 section 5.2)");
         }
     return STAGE_NEXT;
 }
@@ -106,8 +110,8 @@ static struct text address_key(const struct request *request, char out[64])
     const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)&request->peer;
     if (request->peer.ss_family == AF_INET6 && !IN6_IS_ADDR_V4MAPPED(&six->sin6_addr)) {
         const unsigned char *byte = six->sin6_addr.s6_addr;
-        return text_of(out, (size_t)snprintf(out, 64, "address:%02x%02x:%02x%02x:%02x%02x:%02x%02x::/64", byte[0], byte[1], byte[2],
-                                             byte[3], byte[4], byte[5], byte[6], byte[7]));
+        return text_of(out, (size_t)snprintf(out, 64, "address:%02x%02x:%02x%02x:%02x%02x:%02x%02x::/64", byte[0],
+                                             byte[1], byte[2], byte[3], byte[4], byte[5], byte[6], byte[7]));
     }
     size_t size = strlen(request->address);
     memcpy(out, "address:", 8);
@@ -176,7 +180,8 @@ static enum stage_verdict stage_customer_limit(struct request *request)
         char key[16 + 64];
         request->tier = server_tier(request->worker->server, principal->tier, &request->tier_header);
         if (request->tier == NULL)
-            return problem_send(request, PROBLEM_UNKNOWN_TIER, "the token claims a tier that is not configured here; ask the operator");
+            return problem_send(request, PROBLEM_UNKNOWN_TIER,
+                                "the token claims a tier that is not configured here; ask the operator");
         int size = snprintf(key, sizeof(key), "customer:%.*s", TEXT_ARGS(principal->customer));
         request->limit_wait = limiter_check(request->worker->limiter, text_of(key, (size_t)size), request->tier,
                                             request->binding->weight, on_limit, request);
@@ -191,8 +196,9 @@ static enum stage_verdict stage_authorize(struct request *request)
     const struct openapi_operation *operation = request->binding->operation;
     for (size_t i = 0; !operation->is_public && i < operation->scope_count; i++)
         if (!principal_has_scope(request->principal, operation->scopes[i]))
-            return problem_send(request, PROBLEM_MISSING_SCOPE, "%.*s needs the scope %.*s, which the token does not carry",
-                                TEXT_ARGS(operation->id), TEXT_ARGS(operation->scopes[i]));
+            return problem_send(request, PROBLEM_MISSING_SCOPE,
+                                "%.*s needs the scope %.*s, which the token does not carry", TEXT_ARGS(operation->id),
+                                TEXT_ARGS(operation->scopes[i]));
     return STAGE_NEXT;
 }
 
@@ -221,7 +227,8 @@ static enum stage_verdict choose_format(struct request *request)
     if (accept_choose(request->headers.accept, &request->format) == STATUS_OK)
         return STAGE_NEXT;
     return problem_send(request, PROBLEM_NOT_ACCEPTABLE,
-                        "Accept names none of application/json, text/csv, application/x-ndjson; send one of them, or format=json|csv|ndjson");
+                        "Accept names none of application/json, text/csv, application/x-ndjson; send one of them, or "
+                        "format=json|csv|ndjson");
 }
 
 static enum stage_verdict stage_validate(struct request *request)

@@ -1,4 +1,5 @@
-/* A thread that serves: its loop, listener, connections, caches, counters. Nothing of it is touched by another thread but the published metrics. */
+/* A thread that serves: its loop, listener, connections, caches, counters. Nothing of it is touched by another thread
+ * but the published metrics. */
 #ifndef SLUICE_API_WORKER_H
 #define SLUICE_API_WORKER_H
 
@@ -39,12 +40,16 @@ struct worker {
     uint64_t next_request;
     struct loop_timer publish_timer, sweep_timer;
     struct loop_message stop_message;
-    bool stopping;
+    bool stopping, started;
     pthread_mutex_t published_lock;
     struct metrics published; /* under the lock */
 };
 
-enum status worker_create(struct server *server, unsigned index, struct worker **worker, struct failure *failure) MUST_CHECK;
+/* SQL for postgres_options.check: whether the login is the reader that DESIGN's decision 5 wants. */
+extern const char worker_login_check[];
+
+enum status worker_create(struct server *server, unsigned index, struct worker **worker,
+                          struct failure *failure) MUST_CHECK;
 enum status worker_start(struct worker *worker, struct failure *failure) MUST_CHECK;
 /* Any thread: stop accepting, finish what is in flight (drain_timeout at most), end the thread. */
 void worker_stop(struct worker *worker);

@@ -1,5 +1,5 @@
-/* The writer thread behind the records: workers add to one buffer under a lock that is held for a memcpy, the thread swaps
- * it for an empty one and writes. */
+/* The writer thread behind the records: workers add to one buffer under a lock that is held for a memcpy, the thread
+ * swaps it for an empty one and writes. */
 #include "audit/record.h"
 
 #include <errno.h>
@@ -11,10 +11,12 @@
 
 #include "base/log.h"
 
-/* 16 MB hold a second of the fastest gateway's records; a disk that stands still longer than that loses records, counted. */
+/* 16 MB hold a second of the fastest gateway's records; a disk that stands still longer than that loses records,
+ * counted. */
 #define SINK_CEILING (16u << 20)
 #define LOG_CEILING (4u << 20)
-/* A worker hands over when this much has gathered, or this much time has passed: the writer's wake-ups cost the workers' cores. */
+/* A worker hands over when this much has gathered, or this much time has passed: the writer's wake-ups cost the
+ * workers' cores. */
 #define HAND_OVER_BYTES (64u << 10)
 #define HAND_OVER_MS 20
 
@@ -88,9 +90,12 @@ enum status audit_sink_create(const char *path, struct audit_sink **out, struct 
     struct audit_sink *sink = calloc(1, sizeof(*sink));
     if (sink == NULL)
         return failure_set(failure, STATUS_FAILED, "out of memory");
-    sink->fd = strcmp(path, "stdout") == 0 ? dup(STDOUT_FILENO) : open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    sink->fd =
+        strcmp(path, "stdout") == 0 ? dup(STDOUT_FILENO) : open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
     if (sink->fd < 0) {
-        enum status status = failure_set(failure, STATUS_INVALID, "log.requests: cannot append to %s: %s; name a file in a writable folder", path, strerror(errno));
+        enum status status = failure_set(failure, STATUS_INVALID,
+                                         "log.requests: cannot append to %s: %s; name a file in a writable folder",
+                                         path, strerror(errno));
         free(sink);
         return status;
     }

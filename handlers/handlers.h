@@ -11,7 +11,8 @@ extern const size_t handlers_count;
 
 extern const struct handler handlers_list_regions, handlers_get_region; /* regions.c */
 extern const struct handler handlers_get_region_summary;                /* summary.c */
-extern const struct handler handlers_get_region_weather, handlers_get_region_market, handlers_get_region_forecast; /* series.c */
-extern const struct handler handlers_get_openapi;                       /* contract.c */
+extern const struct handler handlers_get_region_weather, handlers_get_region_market,
+    handlers_get_region_forecast;                 /* series.c */
+extern const struct handler handlers_get_openapi; /* contract.c */
 
 #endif

@@ -1,9 +1,9 @@
 /* GET /v1/regions and GET /v1/regions/{region_id}. */
+#include "query/regions.h"
 #include "api/execute.h"
 #include "api/problem.h"
 #include "base/encoding.h"
 #include "handlers/handlers.h"
-#include "query/regions.h"
 
 /* One region. */
 
@@ -28,10 +28,12 @@ static void load_one(struct cache_load *cache, const void *memory)
     if (load == NULL)
         return;
     const struct server *server = load->worker->server;
-    struct one_argument *argument = (struct one_argument *)arena_copy(&load->arena, text_of(memory, sizeof(*argument))).data;
+    struct one_argument *argument =
+        (struct one_argument *)arena_copy(&load->arena, text_of(memory, sizeof(*argument))).data;
     load->state = argument;
     load->encode = encode_one;
-    regions_plan_one(server->catalog, server->versions, text_of(argument->region_id, argument->size), &load->arena, &load->plan);
+    regions_plan_one(server->catalog, server->versions, text_of(argument->region_id, argument->size), &load->arena,
+                     &load->plan);
     execute_load_start(load);
 }
 
@@ -107,8 +109,8 @@ static void read_numbers(const struct openapi_value *value, double *out, size_t 
 
 static enum stage_verdict refuse_box(struct request *request)
 {
-    static const struct problem_mistake mistake = {"query", "bbox",
-                                                   "the southern latitude is north of the northern one; give west,south,east,north"};
+    static const struct problem_mistake mistake = {
+        "query", "bbox", "the southern latitude is north of the northern one; give west,south,east,north"};
     return problem_send_mistake(request, PROBLEM_INVALID_PARAMETER, &mistake);
 }
 
@@ -134,13 +136,16 @@ static enum stage_verdict plan_search(struct request *request)
     search->purpose = make_purpose(request);
     const struct openapi_value *cursor = request_value(request, CURSOR);
     if (cursor->present) {
-        if (cursor_parse(cursor->text, server->cursor_key, search->purpose, &request->arena, &search->after) != STATUS_OK)
+        if (cursor_parse(cursor->text, server->cursor_key, search->purpose, &request->arena, &search->after) !=
+            STATUS_OK)
             return problem_send(request, PROBLEM_INVALID_CURSOR,
-                                "the cursor was not made for this search; take it from the Link header of the page before, with the same parameters");
+                                "the cursor was not made for this search; take it from the Link header of the page "
+                                "before, with the same parameters");
         ask->after = &search->after;
     }
     struct failure failure;
-    if (regions_plan_search(server->catalog, server->versions, ask, &request->arena, &request->plan, &failure) != STATUS_OK)
+    if (regions_plan_search(server->catalog, server->versions, ask, &request->arena, &request->plan, &failure) !=
+        STATUS_OK)
         return problem_send(request, PROBLEM_INVALID_PARAMETER, "%s", failure.message);
     request->has_plan = true;
     request->handler_state = search;

@@ -1,9 +1,9 @@
 /* GET /v1/regions/{region_id}/weather, market, forecast: rows in order of time, as many as there are. */
+#include "query/series.h"
 #include "api/execute.h"
 #include "api/problem.h"
 #include "handlers/handlers.h"
 #include "query/regions.h"
-#include "query/series.h"
 
 enum { REGION_ID, FROM, TO, GRAIN, FIELDS };
 static const char *const parameters[] = {"region_id", "from", "to", "grain", "fields", NULL};
@@ -40,7 +40,8 @@ static void load_source(struct cache_load *cache, const void *memory)
         return;
     load->encode = encode_source;
     struct text region_id = arena_copy(&load->arena, text_of(argument->region_id, argument->size));
-    regions_plan_one(load->worker->server->catalog, load->worker->server->versions, region_id, &load->arena, &load->plan);
+    regions_plan_one(load->worker->server->catalog, load->worker->server->versions, region_id, &load->arena,
+                     &load->plan);
     execute_load_start(load);
 }
 
@@ -83,7 +84,8 @@ static enum stage_verdict plan(struct request *request, size_t view)
     ask->from = from->present ? (int32_t)from->integer : 0;
     ask->to = to->present ? (int32_t)to->integer : 0;
     if (ask->has_from && ask->has_to && ask->from > ask->to) {
-        static const struct problem_mistake mistake = {"query", "from", "it is later than `to`; give the earlier day in from"};
+        static const struct problem_mistake mistake = {"query", "from",
+                                                       "it is later than `to`; give the earlier day in from"};
         return problem_send_mistake(request, PROBLEM_INVALID_PARAMETER, &mistake);
     }
     if (read_fields(request, ask) != STAGE_NEXT)

@@ -1,6 +1,8 @@
-/* Rate limits (GCRA: ITU-T I.371's virtual scheduling, as a token bucket with rate and burst) and calendar quotas, exact across instances: one Lua script in
- * Redis, leases of at most 100 ms worth of tokens, refused calls cost nothing. Without Redis the same algorithm runs on a table in this process, at the share 1/instances.
- * One limiter a worker; the in-process store is shared by the workers of the process (its own lock, off the leased path). draft-ietf-httpapi-ratelimit-headers. */
+/* Rate limits (GCRA: ITU-T I.371's virtual scheduling, as a token bucket with rate and burst) and calendar quotas,
+ * exact across instances: one Lua script in Redis, leases of at most 100 ms worth of tokens, refused calls cost
+ * nothing. Without Redis the same algorithm runs on a table in this process, at the share 1/instances. One limiter a
+ * worker; the in-process store is shared by the workers of the process (its own lock, off the leased path).
+ * draft-ietf-httpapi-ratelimit-headers. */
 #ifndef SLUICE_LIMIT_LIMITER_H
 #define SLUICE_LIMIT_LIMITER_H
 
@@ -10,10 +12,11 @@
 enum limit_period { LIMIT_NONE, LIMIT_DAY, LIMIT_MONTH }; /* UTC */
 
 struct limit_policy {
-    char name[24];      /* for RateLimit-Policy: "second", "minute", "hour", "day", "month", or with a number behind when repeated: ^[a-z][a-z0-9]*$ */
-    uint64_t tokens;    /* rate: tokens per window. Quota: the limit */
-    uint64_t window_ms; /* rate: 1000, 60000, 3600000. Quota: 0 */
-    uint64_t burst;     /* rate: the bucket's size, >= 1 */
+    char name[24];   /* for RateLimit-Policy: "second", "minute", "hour", "day", "month", or with a number behind when
+                        repeated: ^[a-z][a-z0-9]*$ */
+    uint64_t tokens; /* rate: tokens per window. Quota: the limit */
+    uint64_t window_ms;       /* rate: 1000, 60000, 3600000. Quota: 0 */
+    uint64_t burst;           /* rate: the bucket's size, >= 1 */
     enum limit_period period; /* quota, else LIMIT_NONE */
 };
 #define LIMIT_MAX_POLICIES 8
@@ -47,12 +50,17 @@ struct limit_verdict {
 };
 typedef void (*limit_answer)(void *context, const struct limit_verdict *verdict);
 struct limit_wait;
-/* One call of `weight` tokens by `key` (e.g. "customer:acme", "address:10.0.0.1"; a key has always the same tier's policies, or starts anew when they change).
- * All policies must admit, or nothing is taken from any. Answered within the call (returns NULL) from a lease, a remembered refusal or the in-process store; otherwise later, after one
- * round trip that all calls of this loop turn share. A Redis that does not answer in its timeout: the in-process store decides. A weight above a policy's burst or limit is refused. */
-struct limit_wait *limiter_check(struct limiter *limiter, struct text key, const struct limit_tier *tier, uint64_t weight, limit_answer on_answer, void *context);
+/* One call of `weight` tokens by `key` (e.g. "customer:acme", "address:10.0.0.1"; a key has always the same tier's
+ * policies, or starts anew when they change). All policies must admit, or nothing is taken from any. Answered within
+ * the call (returns NULL) from a lease, a remembered refusal or the in-process store; otherwise later, after one round
+ * trip that all calls of this loop turn share. A Redis that does not answer in its timeout: the in-process store
+ * decides. A weight above a policy's burst or limit is refused. */
+struct limit_wait *limiter_check(struct limiter *limiter, struct text key, const struct limit_tier *tier,
+                                 uint64_t weight, limit_answer on_answer, void *context);
 void limiter_cancel(struct limit_wait *wait);
-struct limiter_statistics { uint64_t admitted, refused, local /* answered without Redis */, scripts /* script runs */, fallbacks; };
+struct limiter_statistics {
+    uint64_t admitted, refused, local /* answered without Redis */, scripts /* script runs */, fallbacks;
+};
 struct limiter_statistics limiter_statistics(const struct limiter *limiter);
 
 #endif

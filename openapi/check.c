@@ -1,46 +1,83 @@
-/* Values against compiled schemas. */
+/* Parameters against compiled schemas, and the checks that they share with bodies. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 
 #include "base/date.h"
+#include "base/encoding.h"
 #include "openapi/schema.h"
 
 #define SAY(mistake, ...) snprintf((mistake)->message, sizeof((mistake)->message), __VA_ARGS__)
 
-static enum status check_enum(const struct openapi_schema *schema, struct text text, struct openapi_mistake *mistake)
+static bool is_constant(const struct schema_constant *constant, const struct schema_constant *wanted)
 {
-    if (schema->enumeration_count == 0)
-        return STATUS_OK;
-    for (size_t i = 0; i < schema->enumeration_count; i++)
-        if (text_equal(schema->enumeration[i], text))
-            return STATUS_OK;
-    size_t at = (size_t)SAY(mistake, "must be one of ");
-    for (size_t i = 0; i < schema->enumeration_count && at < sizeof(mistake->message); i++)
+    if ((constant->types & wanted->types) == 0)
+        return false;
+    if (constant->types & wanted->types & SCHEMA_STRING)
+        return text_equal(constant->text, wanted->text);
+    if (constant->types & wanted->types & (SCHEMA_INTEGER | SCHEMA_BOOLEAN))
+        return constant->integer == wanted->integer;
+    return (wanted->types & SCHEMA_NULL) != 0 || constant->number == wanted->number;
+}
+
+bool schema_has_constant(const struct openapi_schema *schema, const struct schema_constant *wanted,
+                         struct openapi_mistake *mistake)
+{
+    if (schema->constant_count == 0)
+        return true;
+    for (size_t i = 0; i < schema->constant_count; i++)
+        if (is_constant(&schema->constants[i], wanted))
+            return true;
+    size_t at = (size_t)SAY(mistake, schema->constant_count == 1 ? "must be " : "must be one of ");
+    for (size_t i = 0; i < schema->constant_count && at < sizeof(mistake->message); i++)
         at += (size_t)snprintf(mistake->message + at, sizeof(mistake->message) - at, "%s%.*s", i != 0 ? ", " : "",
-                               TEXT_ARGS(schema->enumeration[i]));
+                               TEXT_ARGS(schema->constants[i].text));
+    return false;
+}
+
+/* A hair's breadth is allowed for: 0.3 is no exact multiple of 0.1. */
+static enum status check_multiple(const struct openapi_schema *schema, double number, struct openapi_mistake *mistake)
+{
+    if (fabs(remainder(number, schema->multiple_of)) <= 1e-9 * schema->multiple_of)
+        return STATUS_OK;
+    SAY(mistake, "must be a multiple of %.15g", schema->multiple_of);
     return STATUS_INVALID;
 }
 
-static enum status check_bounds(const struct openapi_schema *schema, double number, struct openapi_mistake *mistake)
+static enum status say_bound(const struct schema_bound *bound, bool upper, struct openapi_mistake *mistake)
 {
-    bool low =
-        schema->has_minimum && (schema->exclusive_minimum ? number <= schema->minimum : number < schema->minimum);
-    bool high =
-        schema->has_maximum && (schema->exclusive_maximum ? number >= schema->maximum : number > schema->maximum);
-    if (low) {
-        SAY(mistake, "must be %s%.15g", schema->exclusive_minimum ? "more than " : "at least ", schema->minimum);
+    static const char *const words[2][2] = {{"at least", "more than"}, {"at most", "less than"}};
+    SAY(mistake, "must be %s %.*s", words[upper][bound->exclusive], TEXT_ARGS(bound->text));
+    return STATUS_INVALID;
+}
+
+enum status schema_check_whole(const struct openapi_schema *schema, int64_t number, struct openapi_mistake *mistake)
+{
+    if (schema->format == SCHEMA_INT32 && (number < INT32_MIN || number > INT32_MAX)) {
+        SAY(mistake, "must be a whole number within 32 bits");
         return STATUS_INVALID;
     }
-    if (high) {
-        SAY(mistake, "must be %s%.15g", schema->exclusive_maximum ? "less than " : "at most ", schema->maximum);
+    if (schema->minimum.given && number < schema->minimum.whole)
+        return say_bound(&schema->minimum, false, mistake);
+    if (schema->maximum.given && number > schema->maximum.whole)
+        return say_bound(&schema->maximum, true, mistake);
+    if (schema->whole_multiple != 0 && number % schema->whole_multiple != 0) {
+        SAY(mistake, "must be a multiple of %" PRId64, schema->whole_multiple);
         return STATUS_INVALID;
     }
-    if (schema->multiple_of != 0 && fabs(remainder(number, schema->multiple_of)) > 1e-9 * fabs(schema->multiple_of)) {
-        SAY(mistake, "must be a multiple of %.15g", schema->multiple_of);
-        return STATUS_INVALID;
-    }
+    if (schema->multiple_of != 0 && schema->whole_multiple == 0)
+        return check_multiple(schema, (double)number, mistake);
     return STATUS_OK;
+}
+
+enum status schema_check_number(const struct openapi_schema *schema, double number, struct openapi_mistake *mistake)
+{
+    const struct schema_bound *low = &schema->minimum, *high = &schema->maximum;
+    if (low->given && (low->exclusive ? number <= low->number : number < low->number))
+        return say_bound(low, false, mistake);
+    if (high->given && (high->exclusive ? number >= high->number : number > high->number))
+        return say_bound(high, true, mistake);
+    return schema->multiple_of != 0 ? check_multiple(schema, number, mistake) : STATUS_OK;
 }
 
 static enum status check_integer(const struct openapi_schema *schema, struct text text, struct openapi_value *value,
@@ -48,17 +85,17 @@ static enum status check_integer(const struct openapi_schema *schema, struct tex
 {
     value->type = OPENAPI_INTEGER;
     if (!text_to_int64(text, &value->integer)) {
-        if (schema->has_minimum && schema->has_maximum)
-            SAY(mistake, "must be a whole number from %.15g to %.15g", schema->minimum, schema->maximum);
+        if (schema->minimum.given && schema->maximum.given)
+            SAY(mistake, "must be a whole number from %" PRId64 " to %" PRId64, schema->minimum.whole,
+                schema->maximum.whole);
         else
-            SAY(mistake, "must be a whole number within 64 bits");
+            SAY(mistake, "must be a whole number within %s bits", schema->format == SCHEMA_INT32 ? "32" : "64");
         return STATUS_INVALID;
     }
-    if (schema->format == SCHEMA_INT32 && (value->integer < INT32_MIN || value->integer > INT32_MAX)) {
-        SAY(mistake, "must be a whole number within 32 bits");
-        return STATUS_INVALID;
-    }
-    return check_bounds(schema, (double)value->integer, mistake);
+    struct schema_constant given = {
+        .types = SCHEMA_INTEGER | SCHEMA_NUMBER, .integer = value->integer, .number = (double)value->integer};
+    return schema_has_constant(schema, &given, mistake) ? schema_check_whole(schema, value->integer, mistake)
+                                                        : STATUS_INVALID;
 }
 
 static enum status check_number(const struct openapi_schema *schema, struct text text, struct openapi_value *value,
@@ -69,15 +106,19 @@ static enum status check_number(const struct openapi_schema *schema, struct text
         SAY(mistake, "must be a finite decimal number, like 12.5 (64 characters at most)");
         return STATUS_INVALID;
     }
-    return check_bounds(schema, value->number, mistake);
+    struct schema_constant given = {.types = SCHEMA_NUMBER, .number = value->number};
+    return schema_has_constant(schema, &given, mistake) ? schema_check_number(schema, value->number, mistake)
+                                                        : STATUS_INVALID;
 }
 
-static enum status check_boolean(struct text text, struct openapi_value *value, struct openapi_mistake *mistake)
+static enum status check_boolean(const struct openapi_schema *schema, struct text text, struct openapi_value *value,
+                                 struct openapi_mistake *mistake)
 {
     value->type = OPENAPI_BOOLEAN;
     value->integer = text_equal(text, TEXT("true"));
+    struct schema_constant given = {.types = SCHEMA_BOOLEAN, .integer = value->integer};
     if (value->integer || text_equal(text, TEXT("false")))
-        return STATUS_OK;
+        return schema_has_constant(schema, &given, mistake) ? STATUS_OK : STATUS_INVALID;
     SAY(mistake, "must be true or false");
     return STATUS_INVALID;
 }
@@ -108,10 +149,11 @@ static bool looks_like_date(struct text text)
     return true;
 }
 
-static enum status check_string(const struct openapi_schema *schema, struct text text, struct openapi_value *value,
+enum status schema_check_string(const struct openapi_schema *schema, struct text text, struct openapi_value *value,
                                 struct openapi_mistake *mistake)
 {
     int32_t day;
+    struct schema_constant given = {.types = SCHEMA_STRING, .text = text};
     value->type = OPENAPI_STRING;
     if (schema->format == SCHEMA_DATE) {
         value->type = OPENAPI_DATE;
@@ -133,7 +175,7 @@ static enum status check_string(const struct openapi_schema *schema, struct text
         SAY(mistake, "must be a UUID, like 123e4567-e89b-12d3-a456-426614174000");
         return STATUS_INVALID;
     }
-    if (check_length(schema, text, mistake) != STATUS_OK || check_enum(schema, text, mistake) != STATUS_OK)
+    if (check_length(schema, text, mistake) != STATUS_OK || !schema_has_constant(schema, &given, mistake))
         return STATUS_INVALID;
     if (schema->pattern == NULL || schema_pattern_matches(schema->pattern, text))
         return STATUS_OK;
@@ -141,29 +183,71 @@ static enum status check_string(const struct openapi_schema *schema, struct text
     return STATUS_INVALID;
 }
 
-static enum status check_item_count(const struct openapi_schema *schema, size_t count, struct openapi_mistake *mistake)
+enum status schema_check_count(const struct openapi_schema *schema, size_t count, const char *what,
+                               struct openapi_mistake *mistake)
 {
     bool few = schema->min_items >= 0 && (int64_t)count < schema->min_items,
          many = schema->max_items >= 0 && (int64_t)count > schema->max_items;
     if (!few && !many)
         return STATUS_OK;
     if (schema->min_items == schema->max_items)
-        SAY(mistake, "must have exactly %" PRId64 " values separated by commas, has %zu", schema->min_items, count);
+        SAY(mistake, "must have exactly %" PRId64 " %s, has %zu", schema->min_items, what, count);
     else
-        SAY(mistake, "must have %s %" PRId64 " values separated by commas, has %zu", few ? "at least" : "at most",
-            few ? schema->min_items : schema->max_items, count);
+        SAY(mistake, "must have %s %" PRId64 " %s, has %zu", few ? "at least" : "at most",
+            few ? schema->min_items : schema->max_items, what, count);
     return STATUS_INVALID;
 }
 
-/* style: form (or simple), explode: false. */
-static enum status check_array(const struct openapi_schema *schema, struct text text, struct arena *arena,
-                               struct openapi_value *value, struct openapi_mistake *mistake)
+static bool same_value(const struct openapi_value *a, const struct openapi_value *b)
+{
+    if (a->type == OPENAPI_NUMBER)
+        return a->number == b->number;
+    return a->type == OPENAPI_STRING ? text_equal(a->text, b->text) : a->integer == b->integer;
+}
+
+enum status schema_decode_query(struct text *text, struct arena *arena, struct openapi_mistake *mistake)
+{
+    bool plain = true;
+    size_t size;
+    for (size_t i = 0; i < text->size; i++) {
+        unsigned char byte = (unsigned char)text->data[i];
+        plain &= byte != '%' && byte != '+' && byte < 0x80 && byte != 0;
+    }
+    if (plain)
+        return STATUS_OK;
+    char *decoded = arena_alloc(arena, text->size);
+    if (decoded == NULL) {
+        SAY(mistake, "is too long");
+        mistake->too_long = true;
+        return STATUS_INVALID;
+    }
+    if (!encoding_percent_decode(*text, true, decoded, &size) || !text_is_utf8(text_of(decoded, size))) {
+        SAY(mistake, "holds a broken percent-escape, a NUL, or bytes that are not UTF-8");
+        return STATUS_INVALID;
+    }
+    *text = text_of(decoded, size);
+    return STATUS_OK;
+}
+
+static enum status check_item(const struct openapi_schema *schema, struct text item, bool in_query, struct arena *arena,
+                              struct openapi_value *value, struct openapi_mistake *mistake)
+{
+    static const struct openapi_schema any = {.min_length = -1, .max_length = -1};
+    const struct openapi_schema *one = schema->items != NULL ? schema->items : &any;
+    if (in_query)
+        return schema_check_query(one, item, arena, value, mistake);
+    return schema_check_text(one, text_trim(item), arena, value, mistake);
+}
+
+/* style: form (of queries) or simple, explode: false. */
+static enum status check_array(const struct openapi_schema *schema, struct text text, bool in_query,
+                               struct arena *arena, struct openapi_value *value, struct openapi_mistake *mistake)
 {
     size_t count = 1;
     value->type = OPENAPI_ARRAY;
     for (size_t i = 0; i < text.size; i++)
         count += text.data[i] == ',';
-    if (check_item_count(schema, count, mistake) != STATUS_OK)
+    if (schema_check_count(schema, count, "values separated by commas", mistake) != STATUS_OK)
         return STATUS_INVALID;
     struct openapi_value *items = arena_calloc(arena, count, sizeof(*items));
     if (items == NULL) {
@@ -172,15 +256,17 @@ static enum status check_array(const struct openapi_schema *schema, struct text 
         return STATUS_INVALID;
     }
     for (size_t i = 0; i < count; i++) {
-        struct text item = text_split(&text, ',');
-        struct openapi_mistake inner = {0};
-        if (schema->items != NULL && schema_check_text(schema->items, item, arena, &items[i], &inner) != STATUS_OK) {
+        struct openapi_mistake inner;
+        inner.too_long = false;
+        if (check_item(schema, text_split(&text, ','), in_query, arena, &items[i], &inner) != STATUS_OK) {
             SAY(mistake, "value %zu %.300s", i + 1, inner.message);
+            mistake->too_long = inner.too_long;
             return STATUS_INVALID;
         }
         for (size_t k = 0; schema->unique_items && k < i; k++)
-            if (text_equal(items[k].text, item)) {
-                SAY(mistake, "names %.*s twice; give each once", (int)(item.size < 64 ? item.size : 64), item.data);
+            if (same_value(&items[k], &items[i])) {
+                struct text twice = items[i].text;
+                SAY(mistake, "names %.*s twice; give each once", (int)(twice.size < 64 ? twice.size : 64), twice.data);
                 return STATUS_INVALID;
             }
     }
@@ -189,154 +275,38 @@ static enum status check_array(const struct openapi_schema *schema, struct text 
     return STATUS_OK;
 }
 
-enum status schema_check_text(const struct openapi_schema *schema, struct text text, struct arena *arena,
-                              struct openapi_value *value, struct openapi_mistake *mistake)
+static enum status check_scalar(const struct openapi_schema *schema, struct text text, struct openapi_value *value,
+                                struct openapi_mistake *mistake)
 {
     value->present = true;
     value->text = text;
-    if (schema->types & SCHEMA_ARRAY)
-        return check_array(schema, text, arena, value, mistake);
     if (schema->types & SCHEMA_INTEGER)
         return check_integer(schema, text, value, mistake);
     if (schema->types & SCHEMA_NUMBER)
         return check_number(schema, text, value, mistake);
     if (schema->types & SCHEMA_BOOLEAN)
-        return check_boolean(text, value, mistake);
-    return check_string(schema, text, value, mistake);
+        return check_boolean(schema, text, value, mistake);
+    return schema_check_string(schema, text, value, mistake);
 }
 
-/* Bodies. */
-
-static unsigned type_of(const json_t *value)
+enum status schema_check_text(const struct openapi_schema *schema, struct text text, struct arena *arena,
+                              struct openapi_value *value, struct openapi_mistake *mistake)
 {
-    switch (json_typeof(value)) {
-    case JSON_OBJECT:
-        return SCHEMA_OBJECT;
-    case JSON_ARRAY:
-        return SCHEMA_ARRAY;
-    case JSON_STRING:
-        return SCHEMA_STRING;
-    case JSON_INTEGER:
-        return SCHEMA_INTEGER | SCHEMA_NUMBER;
-    case JSON_REAL:
-        return SCHEMA_NUMBER | (json_real_value(value) == floor(json_real_value(value)) ? SCHEMA_INTEGER : 0u);
-    case JSON_NULL:
-        return SCHEMA_NULL;
-    default:
-        return SCHEMA_BOOLEAN;
-    }
+    if (!(schema->types & SCHEMA_ARRAY))
+        return check_scalar(schema, text, value, mistake);
+    value->present = true;
+    value->text = text;
+    return check_array(schema, text, false, arena, value, mistake);
 }
 
-static enum status fail_at(struct openapi_mistake *mistake, const char *pointer)
+enum status schema_check_query(const struct openapi_schema *schema, struct text raw, struct arena *arena,
+                               struct openapi_value *value, struct openapi_mistake *mistake)
 {
-    snprintf(mistake->field, sizeof(mistake->field), "%s", pointer[0] != '\0' ? pointer : "/");
-    return STATUS_INVALID;
-}
-
-static const struct openapi_schema *property_schema(const struct openapi_schema *schema, struct text name, bool *known)
-{
-    for (size_t i = 0; i < schema->property_count; i++)
-        if (text_equal(schema->properties[i].name, name)) {
-            *known = true;
-            return schema->properties[i].schema;
-        }
-    *known = false;
-    return schema->additional;
-}
-
-static enum status check_object(const struct openapi_schema *schema, const json_t *value, const char *pointer,
-                                struct openapi_mistake *mistake)
-{
-    const char *key;
-    json_t *child;
-    char path[128];
-    for (size_t i = 0; i < schema->required_count; i++) {
-        snprintf(path, sizeof(path), "%.*s", TEXT_ARGS(schema->required[i]));
-        if (json_object_get(value, path) == NULL) {
-            SAY(mistake, "the member %s is missing", path);
-            return fail_at(mistake, pointer);
-        }
-    }
-    json_object_foreach((json_t *)(uintptr_t)value, key, child)
-    {
-        bool known;
-        const struct openapi_schema *inner = property_schema(schema, text_from_string(key), &known);
-        snprintf(path, sizeof(path), "%s/%s", pointer, key);
-        if (!known && schema->closed) {
-            SAY(mistake, "is not a known member");
-            return fail_at(mistake, path);
-        }
-        if (inner != NULL && schema_check_json(inner, child, path, mistake) != STATUS_OK)
-            return STATUS_INVALID;
-    }
-    return STATUS_OK;
-}
-
-static enum status check_items(const struct openapi_schema *schema, const json_t *value, const char *pointer,
-                               struct openapi_mistake *mistake)
-{
-    char path[128];
-    size_t count = json_array_size(value);
-    if (check_item_count(schema, count, mistake) != STATUS_OK)
-        return fail_at(mistake, pointer);
-    for (size_t i = 0; i < count; i++) {
-        snprintf(path, sizeof(path), "%s/%zu", pointer, i);
-        if (schema->items != NULL &&
-            schema_check_json(schema->items, json_array_get(value, i), path, mistake) != STATUS_OK)
-            return STATUS_INVALID;
-        for (size_t k = 0; schema->unique_items && k < i; k++)
-            if (json_equal(json_array_get(value, k), json_array_get(value, i))) {
-                SAY(mistake, "stands there twice");
-                return fail_at(mistake, path);
-            }
-    }
-    return STATUS_OK;
-}
-
-static enum status check_scalar(const struct openapi_schema *schema, const json_t *value,
-                                struct openapi_mistake *mistake)
-{
-    struct openapi_value ignored = {0};
-    if (json_is_string(value))
-        return check_string(schema, text_of(json_string_value(value), json_string_length(value)), &ignored, mistake);
-    if (json_is_number(value))
-        return check_bounds(schema, json_number_value(value), mistake);
-    return STATUS_OK;
-}
-
-static enum status check_combinations(const struct openapi_schema *schema, const json_t *value, const char *pointer,
-                                      struct openapi_mistake *mistake)
-{
-    size_t fitting = 0;
-    for (size_t i = 0; i < schema->all_of_count; i++)
-        if (schema_check_json(schema->all_of[i], value, pointer, mistake) != STATUS_OK)
-            return STATUS_INVALID;
-    for (size_t i = 0; i < schema->any_of_count && fitting == 0; i++)
-        fitting += schema_check_json(schema->any_of[i], value, pointer, mistake) == STATUS_OK;
-    if (schema->any_of_count != 0 && fitting == 0)
+    value->present = true;
+    value->text = raw;
+    if (schema->types & SCHEMA_ARRAY)
+        return check_array(schema, raw, true, arena, value, mistake);
+    if (schema_decode_query(&raw, arena, mistake) != STATUS_OK)
         return STATUS_INVALID;
-    fitting = 0;
-    for (size_t i = 0; i < schema->one_of_count; i++)
-        fitting += schema_check_json(schema->one_of[i], value, pointer, mistake) == STATUS_OK;
-    if (schema->one_of_count == 0 || fitting == 1)
-        return STATUS_OK;
-    if (fitting > 1)
-        SAY(mistake, "fits more than one of its alternatives");
-    return fail_at(mistake, pointer);
-}
-
-enum status schema_check_json(const struct openapi_schema *schema, const json_t *value, const char *pointer,
-                              struct openapi_mistake *mistake)
-{
-    if (schema->types != 0 && (schema->types & type_of(value)) == 0) {
-        SAY(mistake, "has the wrong type");
-        return fail_at(mistake, pointer);
-    }
-    if (json_is_object(value) && check_object(schema, value, pointer, mistake) != STATUS_OK)
-        return STATUS_INVALID;
-    if (json_is_array(value) && check_items(schema, value, pointer, mistake) != STATUS_OK)
-        return STATUS_INVALID;
-    if (check_scalar(schema, value, mistake) != STATUS_OK)
-        return fail_at(mistake, pointer);
-    return check_combinations(schema, value, pointer, mistake);
+    return check_scalar(schema, raw, value, mistake);
 }

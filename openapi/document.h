@@ -18,7 +18,7 @@ struct document_path {
 };
 
 struct openapi {
-    struct arena arena; /* holds all that is below, but for the patterns' code and the JSON */
+    struct arena arena;          /* holds all that is below, but for the patterns' code and the JSON */
     struct document_path *paths; /* literals before variables */
     size_t path_count;
     struct openapi_operation *operations;

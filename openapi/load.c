@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "openapi/document.h"
+#include "openapi/loader.h"
 
 #define ARENA_CEILING ((size_t)64 << 20)
 #define JSON_CEILING ((size_t)16 << 20)
@@ -10,16 +10,7 @@
 static const char *const method_keys[METHODS] = {"get", "put", "post", "patch", "delete"};
 static const char *const method_names[METHODS] = {"GET", "PUT", "POST", "PATCH", "DELETE"};
 
-struct loader {
-    struct openapi *document;
-    const struct yaml_node *root;
-    struct schema_compiler compiler;
-};
-
-static enum status refuse(struct loader *loader, const struct yaml_node *node, const char *format, ...)
-    PRINTF_LIKE(3, 4);
-
-static enum status refuse(struct loader *loader, const struct yaml_node *node, const char *format, ...)
+enum status loader_refuse(struct loader *loader, const struct yaml_node *node, const char *format, ...)
 {
     char words[400];
     va_list arguments;
@@ -30,90 +21,31 @@ static enum status refuse(struct loader *loader, const struct yaml_node *node, c
                        node != NULL ? node->line : 0, words);
 }
 
-static struct text lower_copy(struct arena *arena, struct text text)
+enum status loader_out_of_memory(struct loader *loader)
 {
-    struct text copy = arena_copy(arena, text);
-    for (size_t i = 0; i < copy.size; i++)
-        if (copy.data[i] >= 'A' && copy.data[i] <= 'Z')
-            ((char *)(uintptr_t)copy.data)[i] += 32;
-    return copy;
+    return failure_set(loader->compiler.failure, STATUS_TOO_LARGE, "%s: the document is too large",
+                       loader->compiler.name);
 }
 
-static enum status read_place(struct loader *loader, const struct yaml_node *node, enum openapi_place *place)
+enum status loader_check_members(struct loader *loader, const struct yaml_node *node, const char *what,
+                                 const char *const *known)
 {
-    static const char *const names[] = {"path", "query", "header"};
-    const struct yaml_node *in = yaml_get(node, "in");
-    for (size_t i = 0; in != NULL && i < 3; i++)
-        if (text_equal(in->text, text_from_string(names[i]))) {
-            *place = (enum openapi_place)i;
-            return STATUS_OK;
-        }
-    return refuse(loader, in != NULL ? in : node, "`in` of a parameter must be path, query or header");
-}
-
-/* Arrays travel as one comma-separated value: anything else is refused rather than read wrongly. */
-static enum status check_style(struct loader *loader, const struct yaml_node *node,
-                               const struct openapi_parameter *parameter)
-{
-    const struct yaml_node *style = yaml_get(node, "style"), *explode = yaml_get(node, "explode");
-    bool exploded = parameter->place == OPENAPI_QUERY; /* the default of style form */
-    const char *wanted = parameter->place == OPENAPI_QUERY ? "form" : "simple";
-    if (style != NULL && !text_equal(style->text, text_from_string(wanted)))
-        return refuse(loader, style, "the validator has only style %s here", wanted);
-    if (explode != NULL && !yaml_to_bool(explode, &exploded))
-        return refuse(loader, explode, "explode must be true or false");
-    if ((parameter->schema->types & SCHEMA_ARRAY) && exploded)
-        return refuse(loader, node, "array parameters must say explode: false");
-    if (parameter->schema->types & SCHEMA_OBJECT)
-        return refuse(loader, node, "the validator has no object parameters");
+    if (node->kind != YAML_MAPPING)
+        return loader_refuse(loader, node, "%s must be a mapping", what);
+    for (size_t i = 0; i < node->count; i++) {
+        struct text key = node->pairs[i].key->text;
+        bool found = text_starts_with(key, TEXT("x-"));
+        for (size_t k = 0; !found && known[k] != NULL; k++)
+            found = text_equal(key, text_from_string(known[k]));
+        if (!found)
+            return loader_refuse(loader, node->pairs[i].key, "%s has no member %.*s here", what, TEXT_ARGS(key));
+    }
     return STATUS_OK;
 }
 
-static enum status read_parameter(struct loader *loader, const struct yaml_node *node,
-                                  struct openapi_parameter *parameter)
+bool loader_is_word(const struct yaml_node *node)
 {
-    enum status status = schema_resolve(&loader->compiler, node, &node);
-    if (status != STATUS_OK)
-        return status;
-    const struct yaml_node *name = yaml_get(node, "name"), *required = yaml_get(node, "required"),
-                           *schema = yaml_get(node, "schema");
-    if (name == NULL || schema == NULL)
-        return refuse(loader, node, "a parameter needs name, in and schema");
-    status = read_place(loader, node, &parameter->place);
-    if (status != STATUS_OK)
-        return status;
-    parameter->name =
-        parameter->place == OPENAPI_HEADER ? lower_copy(&loader->document->arena, name->text) : name->text;
-    if (required != NULL && !yaml_to_bool(required, &parameter->required))
-        return refuse(loader, required, "required must be true or false");
-    if (parameter->place == OPENAPI_PATH && !parameter->required)
-        return refuse(loader, node, "a path parameter must say required: true");
-    status = schema_compile(&loader->compiler, schema, &parameter->schema);
-    return status == STATUS_OK ? check_style(loader, node, parameter) : status;
-}
-
-static enum status read_parameters(struct loader *loader, const struct yaml_node *path, const struct yaml_node *node,
-                                   struct openapi_operation *operation)
-{
-    const struct yaml_node *lists[] = {yaml_get(path, "parameters"), yaml_get(node, "parameters")};
-    size_t most = (lists[0] != NULL ? lists[0]->count : 0) + (lists[1] != NULL ? lists[1]->count : 0);
-    struct openapi_parameter *parameters = arena_calloc(&loader->document->arena, most + 1, sizeof(*parameters));
-    if (parameters == NULL || most > 64)
-        return refuse(loader, node, "too many parameters");
-    for (size_t l = 0; l < 2; l++)
-        for (size_t i = 0; lists[l] != NULL && i < lists[l]->count; i++) {
-            struct openapi_parameter *parameter = &parameters[operation->parameter_count];
-            enum status status = read_parameter(loader, lists[l]->items[i], parameter);
-            if (status != STATUS_OK)
-                return status;
-            for (size_t k = 0; k < operation->parameter_count; k++)
-                if (parameters[k].place == parameter->place && text_equal(parameters[k].name, parameter->name))
-                    return refuse(loader, lists[l]->items[i], "the parameter %.*s is declared twice",
-                                  TEXT_ARGS(parameter->name));
-            operation->parameter_count++;
-        }
-    operation->parameters = parameters;
-    return STATUS_OK;
+    return node != NULL && node->kind == YAML_SCALAR && node->text.size != 0;
 }
 
 static bool has_scheme(const struct loader *loader, const char *name)
@@ -129,23 +61,27 @@ static enum status read_security(struct loader *loader, const struct yaml_node *
     if (security == NULL)
         security = yaml_get(loader->root, "security");
     if (security == NULL || security->kind != YAML_SEQUENCE)
-        return refuse(loader, node, "the operation needs a security block (an empty list makes it public)");
+        return loader_refuse(loader, node, "the operation needs a security block (an empty list makes it public)");
     operation->is_public = security->count == 0;
     if (operation->is_public)
         return STATUS_OK;
     const struct yaml_node *one = security->items[0];
-    char name[64];
     if (security->count != 1 || one->kind != YAML_MAPPING || one->count != 1)
-        return refuse(loader, security, "exactly one security scheme is needed");
-    snprintf(name, sizeof(name), "%.*s", TEXT_ARGS(one->pairs[0].key->text));
-    if (!has_scheme(loader, name))
-        return refuse(loader, one, "the security scheme %s is not declared under components", name);
+        return loader_refuse(loader, security, "exactly one security scheme is needed");
+    struct text name = one->pairs[0].key->text;
+    if (!has_scheme(loader, name.data))
+        return loader_refuse(loader, one, "the security scheme %.*s is not declared under components", TEXT_ARGS(name));
     const struct yaml_node *scopes = one->pairs[0].value;
     struct text *texts = arena_calloc(&loader->document->arena, scopes->count + 1, sizeof(*texts));
-    if (texts == NULL || scopes->kind != YAML_SEQUENCE)
-        return refuse(loader, one, "a security scheme needs a list of scopes");
-    for (size_t i = 0; i < scopes->count; i++)
+    if (texts == NULL)
+        return loader_out_of_memory(loader);
+    if (scopes->kind != YAML_SEQUENCE)
+        return loader_refuse(loader, one, "the security scheme %.*s needs a list of scopes", TEXT_ARGS(name));
+    for (size_t i = 0; i < scopes->count; i++) {
+        if (!loader_is_word(scopes->items[i]))
+            return loader_refuse(loader, scopes->items[i], "a scope must be a name");
         texts[i] = scopes->items[i]->text;
+    }
     operation->scopes = texts;
     operation->scope_count = scopes->count;
     return STATUS_OK;
@@ -161,50 +97,93 @@ static enum status read_body(struct loader *loader, const struct yaml_node *node
         return status;
     const struct yaml_node *schema = yaml_get(yaml_get(yaml_get(body, "content"), "application/json"), "schema");
     if (schema == NULL)
-        return refuse(loader, body, "a request body needs a schema for application/json");
+        return loader_refuse(loader, body, "a request body needs a schema for application/json");
     required = yaml_get(body, "required");
     if (required != NULL && !yaml_to_bool(required, &operation->body_required))
-        return refuse(loader, required, "required must be true or false");
+        return loader_refuse(loader, required, "required must be true or false");
     return schema_compile(&loader->compiler, schema, &operation->body);
 }
 
-/* Responses are not enforced, but a schema that nobody could check is a promise that nobody could keep. */
-static enum status check_responses(struct loader *loader, const struct yaml_node *node)
+/* Compiles the schemas that the members of `map` (media types, or headers) hold. */
+static enum status check_schemas_of(struct loader *loader, const struct yaml_node *map)
 {
-    const struct yaml_node *responses = yaml_get(node, "responses");
-    if (responses == NULL || responses->count == 0)
-        return refuse(loader, node, "the operation declares no responses");
-    for (size_t i = 0; i < responses->count; i++) {
-        const struct yaml_node *response;
-        enum status status = schema_resolve(&loader->compiler, responses->pairs[i].value, &response);
-        const struct yaml_node *content = status == STATUS_OK ? yaml_get(response, "content") : NULL;
-        for (size_t k = 0; status == STATUS_OK && content != NULL && k < content->count; k++) {
-            const struct yaml_node *schema = yaml_get(content->pairs[k].value, "schema");
-            const struct openapi_schema *ignored;
-            status = schema != NULL ? schema_compile(&loader->compiler, schema, &ignored) : STATUS_OK;
-        }
+    if (map != NULL && map->kind != YAML_MAPPING)
+        return loader_refuse(loader, map, "a mapping is needed here");
+    for (size_t i = 0; map != NULL && i < map->count; i++) {
+        const struct yaml_node *one;
+        const struct openapi_schema *ignored;
+        enum status status = schema_resolve(&loader->compiler, map->pairs[i].value, &one);
+        const struct yaml_node *schema = status == STATUS_OK ? yaml_get(one, "schema") : NULL;
+        if (schema != NULL)
+            status = schema_compile(&loader->compiler, schema, &ignored);
         if (status != STATUS_OK)
             return status;
     }
     return STATUS_OK;
 }
 
+/* "200", "4XX" or "default". */
+static bool is_response_code(struct text text)
+{
+    if (text_equal(text, TEXT("default")))
+        return true;
+    if (text.size != 3 || text.data[0] < '1' || text.data[0] > '5')
+        return false;
+    bool digits = text.data[1] >= '0' && text.data[1] <= '9' && text.data[2] >= '0' && text.data[2] <= '9';
+    return digits || (text.data[1] == 'X' && text.data[2] == 'X');
+}
+
+/* Responses are not enforced, but a schema that nobody could check is a promise that nobody could keep. */
+static enum status check_responses(struct loader *loader, const struct yaml_node *node)
+{
+    static const char *const known[] = {"description", "headers", "content", "links", NULL};
+    const struct yaml_node *responses = yaml_get(node, "responses");
+    if (responses == NULL || responses->kind != YAML_MAPPING || responses->count == 0)
+        return loader_refuse(loader, node, "the operation declares no responses");
+    for (size_t i = 0; i < responses->count; i++) {
+        const struct yaml_node *response, *key = responses->pairs[i].key;
+        if (!is_response_code(key->text))
+            return loader_refuse(loader, key, "%.*s is no status of a response (200, 4XX, default)",
+                                 TEXT_ARGS(key->text));
+        enum status status = schema_resolve(&loader->compiler, responses->pairs[i].value, &response);
+        if (status == STATUS_OK)
+            status = loader_check_members(loader, response, "a response", known);
+        if (status == STATUS_OK && yaml_get(response, "description") == NULL)
+            status = loader_refuse(loader, response, "the response %.*s needs a description", TEXT_ARGS(key->text));
+        if (status == STATUS_OK)
+            status = check_schemas_of(loader, yaml_get(response, "headers"));
+        if (status == STATUS_OK)
+            status = check_schemas_of(loader, yaml_get(response, "content"));
+        if (status != STATUS_OK)
+            return status;
+    }
+    return STATUS_OK;
+}
+
+static bool has_path_parameter(const struct openapi_operation *operation, struct text name)
+{
+    for (size_t k = 0; k < operation->parameter_count; k++)
+        if (operation->parameters[k].place == OPENAPI_PATH && text_equal(operation->parameters[k].name, name))
+            return true;
+    return false;
+}
+
 static enum status check_variables(struct loader *loader, const struct yaml_node *node,
                                    const struct document_path *path, const struct openapi_operation *operation)
 {
-    size_t variables = 0, declared = 0;
-    for (size_t i = 0; i < path->segment_count; i++) {
-        bool found = !path->is_variable[i];
-        variables += path->is_variable[i];
-        for (size_t k = 0; k < operation->parameter_count; k++)
-            found = found || (operation->parameters[k].place == OPENAPI_PATH &&
-                              text_equal(operation->parameters[k].name, path->segments[i]));
+    for (size_t i = 0; i < path->segment_count; i++)
+        if (path->is_variable[i] && !has_path_parameter(operation, path->segments[i]))
+            return loader_refuse(loader, node, "the path variable %.*s has no parameter", TEXT_ARGS(path->segments[i]));
+    for (size_t k = 0; k < operation->parameter_count; k++) {
+        const struct openapi_parameter *parameter = &operation->parameters[k];
+        bool found = parameter->place != OPENAPI_PATH;
+        for (size_t i = 0; i < path->segment_count; i++)
+            found = found || (path->is_variable[i] && text_equal(path->segments[i], parameter->name));
         if (!found)
-            return refuse(loader, node, "the path variable %.*s has no parameter", TEXT_ARGS(path->segments[i]));
+            return loader_refuse(loader, node, "the path parameter %.*s does not stand in the path",
+                                 TEXT_ARGS(parameter->name));
     }
-    for (size_t k = 0; k < operation->parameter_count; k++)
-        declared += operation->parameters[k].place == OPENAPI_PATH;
-    return declared == variables ? STATUS_OK : refuse(loader, node, "a path parameter does not stand in the path");
+    return STATUS_OK;
 }
 
 static enum status read_operation(struct loader *loader, const struct yaml_node *path_node,
@@ -212,16 +191,23 @@ static enum status read_operation(struct loader *loader, const struct yaml_node 
 {
     struct openapi *document = loader->document;
     struct openapi_operation *operation = &document->operations[document->operation_count];
+    static const char *const known[] = {"tags",        "summary",    "description", "externalDocs",
+                                        "operationId", "parameters", "requestBody", "responses",
+                                        "security",    "deprecated", NULL};
+    enum status status = loader_check_members(loader, node, "an operation", known);
+    if (status != STATUS_OK)
+        return status;
     const struct yaml_node *id = yaml_get(node, "operationId");
-    if (id == NULL)
-        return refuse(loader, node, "%s %.*s has no operationId", method_names[method], TEXT_ARGS(path->template));
+    if (!loader_is_word(id))
+        return loader_refuse(loader, node, "%s %.*s has no operationId", method_names[method],
+                             TEXT_ARGS(path->template));
     if (openapi_operation_by_id(document, id->text) != NULL)
-        return refuse(loader, id, "the operationId %.*s stands there twice", TEXT_ARGS(id->text));
+        return loader_refuse(loader, id, "the operationId %.*s stands there twice", TEXT_ARGS(id->text));
     *operation = (struct openapi_operation){.index = document->operation_count,
                                             .id = id->text,
                                             .method = text_from_string(method_names[method]),
                                             .path = path->template};
-    enum status status = read_parameters(loader, path_node, node, operation);
+    status = loader_read_parameters(loader, path_node, node, operation);
     if (status == STATUS_OK)
         status = check_variables(loader, node, path, operation);
     if (status == STATUS_OK)
@@ -245,33 +231,47 @@ static void write_allow(struct document_path *path)
     snprintf(path->allow + at, sizeof(path->allow) - at, "OPTIONS");
 }
 
-static enum status split_template(struct loader *loader, const struct yaml_node *node, struct document_path *path)
+static enum status add_segment(struct loader *loader, const struct yaml_node *node, struct text segment,
+                               struct document_path *path)
 {
-    struct text rest = node->text;
-    path->template = node->text;
-    if (!text_starts_with(rest, TEXT("/")))
-        return refuse(loader, node, "a path must begin with /");
-    rest = text_of(rest.data + 1, rest.size - 1);
-    while (rest.data != NULL) {
-        struct text segment = text_split(&rest, '/');
-        if (path->segment_count == OPENAPI_MAX_SEGMENTS)
-            return refuse(loader, node, "the path has more than %d segments", OPENAPI_MAX_SEGMENTS);
-        bool variable = segment.size > 2 && segment.data[0] == '{' && segment.data[segment.size - 1] == '}';
-        if (!variable && segment.size != 0 &&
-            (memchr(segment.data, '{', segment.size) != NULL || memchr(segment.data, '%', segment.size) != NULL))
-            return refuse(loader, node,
-                          "a variable must be a whole segment of the path, and literals stand there unescaped");
-        path->is_variable[path->segment_count] = variable;
-        path->segments[path->segment_count++] = variable ? text_of(segment.data + 1, segment.size - 2) : segment;
-    }
+    if (path->segment_count == OPENAPI_MAX_SEGMENTS)
+        return loader_refuse(loader, node, "the path has more than %d segments", OPENAPI_MAX_SEGMENTS);
+    bool variable = segment.size > 2 && segment.data[0] == '{' && segment.data[segment.size - 1] == '}';
+    struct text name = variable ? text_of(segment.data + 1, segment.size - 2) : segment;
+    if (name.size == 0 || text_equal(name, TEXT(".")) || text_equal(name, TEXT("..")))
+        return loader_refuse(loader, node, "a path with an empty segment, . or .. finds nothing");
+    for (size_t i = 0; i < name.size; i++)
+        if (strchr("{}%?#", name.data[i]) != NULL) /* a NUL too, which no request can hold */
+            return loader_refuse(loader, node,
+                                 "a variable must be a whole segment of the path, and literals stand there unescaped");
+    for (size_t i = 0; variable && i < path->segment_count; i++)
+        if (path->is_variable[i] && text_equal(path->segments[i], name))
+            return loader_refuse(loader, node, "the variable %.*s stands twice in the path", TEXT_ARGS(name));
+    path->is_variable[path->segment_count] = variable;
+    path->segments[path->segment_count++] = name;
     return STATUS_OK;
 }
 
-/* Literals before variables, from the left. */
+static enum status split_template(struct loader *loader, const struct yaml_node *node, struct document_path *path)
+{
+    struct text rest = node->text;
+    enum status status = STATUS_OK;
+    path->template = node->text;
+    if (!text_starts_with(rest, TEXT("/")))
+        return loader_refuse(loader, node, "a path must begin with /");
+    rest = text_of(rest.data + 1, rest.size - 1);
+    while (status == STATUS_OK && rest.data != NULL)
+        status = add_segment(loader, node, text_split(&rest, '/'), path);
+    return status;
+}
+
+/* Literals before variables, from the left. By length first: among paths of several lengths this would be no order. */
 static int compare_paths(const void *a, const void *b)
 {
     const struct document_path *first = a, *second = b;
-    for (size_t i = 0; i < first->segment_count && i < second->segment_count; i++)
+    if (first->segment_count != second->segment_count)
+        return first->segment_count < second->segment_count ? -1 : 1;
+    for (size_t i = 0; i < first->segment_count; i++)
         if (first->is_variable[i] != second->is_variable[i])
             return first->is_variable[i] ? 1 : -1;
     return 0;
@@ -288,25 +288,30 @@ static bool same_shape(const struct document_path *a, const struct document_path
     return true;
 }
 
+static int method_of(struct text key)
+{
+    for (int method = 0; method < METHODS; method++)
+        if (text_equal(key, text_from_string(method_keys[method])))
+            return method;
+    return -1;
+}
+
 static enum status read_path(struct loader *loader, const struct yaml_pair *pair, struct document_path *path)
 {
+    static const char *const known[] = {"parameters", "summary", "description", "get", "put",
+                                        "post",       "patch",   "delete",      NULL};
     enum status status = split_template(loader, pair->key, path);
     for (size_t i = 0; status == STATUS_OK && i < loader->document->path_count; i++)
         if (same_shape(path, &loader->document->paths[i]))
-            return refuse(loader, pair->key, "the path has the same shape as %.*s",
-                          TEXT_ARGS(loader->document->paths[i].template));
+            return loader_refuse(loader, pair->key, "the path has the same shape as %.*s",
+                                 TEXT_ARGS(loader->document->paths[i].template));
+    if (status == STATUS_OK)
+        status = loader_check_members(loader, pair->value, "a path", known);
     for (size_t i = 0; status == STATUS_OK && i < pair->value->count; i++) {
         const struct yaml_pair *member = &pair->value->pairs[i];
-        int method = -1;
-        for (int m = 0; m < METHODS; m++)
-            if (text_equal(member->key->text, text_from_string(method_keys[m])))
-                method = m;
+        int method = method_of(member->key->text);
         if (method >= 0)
             status = read_operation(loader, pair->value, member->value, path, method);
-        else if (!text_equal(member->key->text, TEXT("parameters")) &&
-                 !text_equal(member->key->text, TEXT("summary")) && !text_equal(member->key->text, TEXT("description")))
-            status = refuse(loader, member->key, "%.*s is not served: known are get, put, post, patch, delete",
-                            TEXT_ARGS(member->key->text));
     }
     write_allow(path);
     return status;
@@ -317,7 +322,7 @@ static enum status read_paths(struct loader *loader)
     const struct yaml_node *paths = yaml_get(loader->root, "paths");
     struct openapi *document = loader->document;
     if (paths == NULL || paths->kind != YAML_MAPPING)
-        return refuse(loader, loader->root, "the document has no paths");
+        return loader_refuse(loader, loader->root, "the document has no paths");
     document->paths = arena_calloc(&document->arena, paths->count + 1, sizeof(*document->paths));
     document->operations = arena_calloc(&document->arena, paths->count * METHODS + 1, sizeof(*document->operations));
     if (document->paths == NULL || document->operations == NULL)
@@ -332,6 +337,23 @@ static enum status read_paths(struct loader *loader)
     return STATUS_OK;
 }
 
+static enum status read_root(struct loader *loader)
+{
+    static const char *const known[] = {"openapi",  "info",       "jsonSchemaDialect", "servers", "paths",
+                                        "webhooks", "components", "security",          "tags",    "externalDocs",
+                                        NULL};
+    const struct yaml_node *version = yaml_get(loader->root, "openapi"), *info = yaml_get(loader->root, "info");
+    if (version == NULL || !text_starts_with(version->text, TEXT("3.1.")))
+        return loader_refuse(loader, version != NULL ? version : loader->root,
+                             "an OpenAPI document of version 3.1 is needed: openapi: 3.1.0");
+    enum status status = loader_check_members(loader, loader->root, "the document", known);
+    if (status != STATUS_OK)
+        return status;
+    if (!loader_is_word(yaml_get(info, "title")) || !loader_is_word(yaml_get(info, "version")))
+        return loader_refuse(loader, info != NULL ? info : loader->root, "info needs title and version");
+    return read_paths(loader);
+}
+
 enum status openapi_load(const char *name, struct text yaml, struct openapi **out, struct failure *failure)
 {
     struct openapi *document = calloc(1, sizeof(*document));
@@ -344,14 +366,11 @@ enum status openapi_load(const char *name, struct text yaml, struct openapi **ou
     if (status == STATUS_OK) {
         struct loader loader = {
             document, root, {.arena = &document->arena, .name = name, .root = root, .failure = failure}};
-        const struct yaml_node *version = yaml_get(root, "openapi");
-        if (version == NULL || !text_starts_with(version->text, TEXT("3.1.")))
-            status = refuse(&loader, root, "an OpenAPI document of version 3.1 is needed");
-        else
-            status = read_paths(&loader);
+        status = read_root(&loader);
         document->patterns = loader.compiler.patterns;
-        yaml_append_json(root, &document->json);
     }
+    if (status == STATUS_OK)
+        yaml_append_json(root, &document->json);
     if (status == STATUS_OK && document->json.failed)
         status = failure_set(failure, STATUS_TOO_LARGE, "%s: the document is too large", name);
     if (status != STATUS_OK) {

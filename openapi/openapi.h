@@ -106,9 +106,10 @@ struct openapi_input {
 enum status openapi_validate(const struct openapi_input *input, struct arena *arena,
                              const struct openapi_value **values, struct openapi_mistake *mistake) MUST_CHECK;
 
-/* Checks a JSON body against operation->body (never NULL here; an empty body is the caller's to judge by body_required). STATUS_INVALID with
- * *mistake for the first mistake: no JSON (line and column), a repeated member, nesting past 64, or what the schema refuses; `field` is a JSON
- * pointer (RFC 6901), "" for the whole body. Defaults are not filled in. */
+/* Checks a JSON body against operation->body (never NULL here; an empty body is the caller's to judge by
+ * body_required). STATUS_INVALID with *mistake for the first mistake: no JSON (line and column), a repeated member,
+ * nesting past 64, or what the schema refuses; `field` is a JSON pointer (RFC 6901), "" for the whole body. Defaults
+ * are not filled in. */
 enum status openapi_validate_body(const struct openapi_operation *operation, struct text body,
                                   struct openapi_mistake *mistake) MUST_CHECK;
 

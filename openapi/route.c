@@ -75,6 +75,7 @@ void openapi_route(const struct openapi *document, struct text method, struct te
     struct split_path asked;
     route->operation = NULL;
     route->allow[0] = '\0';
+    route->variable_count = 0;
     route->status = split(path, arena, &asked);
     if (route->status != STATUS_OK)
         return;

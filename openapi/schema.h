@@ -28,7 +28,23 @@ enum schema_format {
     SCHEMA_NOTED /* documentation only */
 };
 
-struct schema_pattern; /* compiled; schema.c */
+struct schema_pattern; /* compiled; pattern.c */
+
+/* One value of enum, or that of const. */
+struct schema_constant {
+    unsigned types;   /* bits; a whole number is INTEGER | NUMBER */
+    struct text text; /* as the document has it */
+    int64_t integer;  /* INTEGER, BOOLEAN */
+    double number;    /* NUMBER */
+};
+
+/* minimum, exclusiveMinimum, maximum or exclusiveMaximum. */
+struct schema_bound {
+    bool given, exclusive;
+    double number;
+    int64_t whole;    /* the outermost whole number that is allowed: doubles can't hold every int64 */
+    struct text text; /* as the document has it */
+};
 
 struct schema_property {
     struct text name;
@@ -38,13 +54,13 @@ struct schema_property {
 struct openapi_schema {
     unsigned types; /* bits; 0: any */
     enum schema_format format;
-    const struct text *enumeration; /* enum, or the one of const */
-    size_t enumeration_count;
+    const struct schema_constant *constants; /* enum, or the one of const */
+    size_t constant_count;
     const struct schema_pattern *pattern;
     struct text pattern_text;
-    bool has_minimum, has_maximum, exclusive_minimum, exclusive_maximum;
-    double minimum, maximum;
+    struct schema_bound minimum, maximum;
     double multiple_of;             /* 0: none */
+    int64_t whole_multiple;         /* multiple_of where it is whole, otherwise 0 */
     int64_t min_length, max_length; /* characters (code points); -1: none */
     int64_t min_items, max_items;   /* -1: none */
     bool unique_items;
@@ -73,20 +89,50 @@ struct schema_compiler {
 /* The schema at `node`; failures name line and keyword. */
 enum status schema_compile(struct schema_compiler *compiler, const struct yaml_node *node,
                            const struct openapi_schema **schema) MUST_CHECK;
+/* The keywords that say what one value may be: bounds, enum, const, default (constant.c). */
+enum status schema_read_bound(struct schema_compiler *compiler, const struct yaml_node *node, bool upper,
+                              bool exclusive, struct schema_bound *bound) MUST_CHECK;
+enum status schema_read_constants(struct schema_compiler *compiler, const struct yaml_node *node, bool is_list,
+                                  struct openapi_schema *schema) MUST_CHECK;
+enum status schema_read_default(struct schema_compiler *compiler, const struct yaml_node *node,
+                                struct openapi_schema *schema) MUST_CHECK;
 /* Follows {"$ref": "#/…"} until something else is reached. */
 enum status schema_resolve(struct schema_compiler *compiler, const struct yaml_node *node,
                            const struct yaml_node **resolved) MUST_CHECK;
-void schema_free_patterns(struct schema_pattern *patterns);
 
 /* A decoded parameter against its schema (check.c): fills *value, or mistake->message. */
 enum status schema_check_text(const struct openapi_schema *schema, struct text text, struct arena *arena,
                               struct openapi_value *value, struct openapi_mistake *mistake) MUST_CHECK;
-/* A body's value at JSON pointer `pointer` (check.c): fills mistake->field and message. */
+/* The same for what stands in a query, not yet decoded: arrays are split at raw commas first, so that %2C stays within
+ * its item. */
+enum status schema_check_query(const struct openapi_schema *schema, struct text raw, struct arena *arena,
+                               struct openapi_value *value, struct openapi_mistake *mistake) MUST_CHECK;
+/* Percent-decodes a name or value of the query, '+' as space; what holds no escape is used where it stands. */
+enum status schema_decode_query(struct text *text, struct arena *arena, struct openapi_mistake *mistake) MUST_CHECK;
+/* A body's value at JSON pointer `pointer` (body.c): fills mistake->field and message. */
 enum status schema_check_json(const struct openapi_schema *schema, const json_t *value, const char *pointer,
                               struct openapi_mistake *mistake) MUST_CHECK;
 
+/* Pieces of the checks that parameters and bodies share (check.c). All fill mistake->message. */
+bool schema_has_constant(const struct openapi_schema *schema, const struct schema_constant *wanted,
+                         struct openapi_mistake *mistake);
+enum status schema_check_whole(const struct openapi_schema *schema, int64_t number,
+                               struct openapi_mistake *mistake) MUST_CHECK;
+enum status schema_check_number(const struct openapi_schema *schema, double number,
+                                struct openapi_mistake *mistake) MUST_CHECK;
+enum status schema_check_string(const struct openapi_schema *schema, struct text text, struct openapi_value *value,
+                                struct openapi_mistake *mistake) MUST_CHECK;
+/* `what` an array has too few or too many of: "values separated by commas". */
+enum status schema_check_count(const struct openapi_schema *schema, size_t count, const char *what,
+                               struct openapi_mistake *mistake) MUST_CHECK;
+
+/* Joins the list `*patterns`, which owns what the arena can't free; NULL with `failure` set (pattern.c). */
+const struct schema_pattern *schema_pattern_compile(struct schema_compiler *compiler, const struct yaml_node *node);
+void schema_free_patterns(struct schema_pattern *patterns);
 /* Whether the pattern is found in `text` (valid UTF-8). */
 bool schema_pattern_matches(const struct schema_pattern *pattern, struct text text);
+/* "a string", "an integer or null"; for messages. */
+void schema_name_types(unsigned types, char *out, size_t size);
 bool schema_is_uuid(struct text text);
 /* Code points. */
 int64_t schema_length(struct text utf8);

@@ -1,6 +1,5 @@
 #include <stdio.h>
 
-#include "base/encoding.h"
 #include "openapi/document.h"
 
 static void say_field(struct openapi_mistake *mistake, struct text name)
@@ -67,25 +66,6 @@ static enum status refuse_unknown(const struct openapi_operation *operation, str
     return refuse(mistake, OPENAPI_QUERY, name, NULL);
 }
 
-/* Decodes a name or value of the query; what holds no escape is used where it stands. */
-static bool decode(struct text *text, struct arena *arena)
-{
-    bool plain = true;
-    for (size_t i = 0; i < text->size; i++) {
-        unsigned char byte = (unsigned char)text->data[i];
-        plain &= byte != '%' && byte != '+' && byte < 0x80 && byte != 0;
-    }
-    if (plain)
-        return true;
-    char *decoded = arena_alloc(arena, text->size);
-    size_t size;
-    if (decoded == NULL || !encoding_percent_decode(*text, true, decoded, &size) ||
-        !text_is_utf8(text_of(decoded, size)))
-        return false;
-    *text = text_of(decoded, size);
-    return true;
-}
-
 static enum status check_value(const struct openapi_parameter *parameter, struct text text, struct arena *arena,
                                struct openapi_value *value, struct openapi_mistake *mistake)
 {
@@ -100,16 +80,17 @@ static enum status take_query_part(const struct openapi_operation *operation, st
     struct text value = part, name = text_split(&value, '=');
     if (value.data == NULL)
         value = TEXT("");
-    if (!decode(&name, arena) || !decode(&value, arena))
-        return refuse(mistake, OPENAPI_QUERY, name,
-                      "holds a broken percent-escape, a NUL, or bytes that are not UTF-8");
+    if (schema_decode_query(&name, arena, mistake) != STATUS_OK)
+        return refuse(mistake, OPENAPI_QUERY, name, NULL);
     for (size_t i = 0; i < operation->parameter_count; i++) {
         const struct openapi_parameter *parameter = &operation->parameters[i];
         if (parameter->place != OPENAPI_QUERY || !text_equal(parameter->name, name))
             continue;
         if (values[i].present)
             return refuse(mistake, OPENAPI_QUERY, name, "given twice; give it once");
-        return check_value(parameter, value, arena, &values[i], mistake);
+        return schema_check_query(parameter->schema, value, arena, &values[i], mistake) == STATUS_OK
+                   ? STATUS_OK
+                   : refuse(mistake, OPENAPI_QUERY, name, NULL);
     }
     return refuse_unknown(operation, name, mistake);
 }
@@ -138,8 +119,11 @@ enum status openapi_validate(const struct openapi_input *input, struct arena *ar
     const struct openapi_operation *operation = input->route->operation;
     struct openapi_value *values = arena_calloc(arena, operation->parameter_count + 1, sizeof(*values));
     struct text rest = input->query;
-    if (values == NULL)
+    mistake->too_long = false;
+    if (values == NULL) {
+        mistake->too_long = true;
         return refuse(mistake, OPENAPI_QUERY, TEXT("*"), "the request is too large");
+    }
     while (rest.data != NULL) {
         struct text part = text_split(&rest, '&');
         if (part.size != 0 && take_query_part(operation, part, arena, values, mistake) != STATUS_OK)
@@ -157,20 +141,4 @@ enum status openapi_validate(const struct openapi_input *input, struct arena *ar
     }
     *out = values;
     return STATUS_OK;
-}
-
-enum status openapi_validate_body(const struct openapi_operation *operation, struct text body,
-                                  struct openapi_mistake *mistake)
-{
-    json_error_t error;
-    json_t *value = json_loadb(body.data, body.size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
-    if (value == NULL) {
-        snprintf(mistake->field, sizeof(mistake->field), "/");
-        snprintf(mistake->message, sizeof(mistake->message), "is no JSON: %s at line %d, column %d", error.text,
-                 error.line, error.column);
-        return STATUS_INVALID;
-    }
-    enum status status = schema_check_json(operation->body, value, "", mistake);
-    json_decref(value);
-    return status;
 }

@@ -1,0 +1,358 @@
+#include "api/config.h"
+
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "api/config_read.h"
+#include "base/file.h"
+
+#define FILE_CEILING ((size_t)1 << 20)
+#define ARENA_CEILING ((size_t)32 << 20)
+#define MAX_MISTAKES 200 /* then the rest of the file isn't worth reading */
+
+#define AT(member) offsetof(struct config, member)
+#define HOUR ((int64_t)3600000)
+#define DAY (24 * HOUR)
+#define GB ((int64_t)1 << 30)
+
+/* Every key, with its default as YAML. sluice.example.yaml shows the same defaults; a test compares them. */
+static const struct config_field fields[] = {
+    {"server.listen", config_read_address, AT(server.listen), "127.0.0.1:8080", 0, 0},
+    {"server.admin", config_read_address, AT(server.admin), "127.0.0.1:9080", 0, 0},
+    {"server.workers", config_read_unsigned, AT(server.workers), "0", 0, 256},
+    {"server.max_connections", config_read_count, AT(server.max_connections), "10000", 1, 1000000},
+    {"server.max_body", config_read_size, AT(server.max_body), "8MB", 0, GB},
+    {"server.max_uri", config_read_size, AT(server.max_uri), "8KB", 64, 65536},
+    {"server.max_headers", config_read_count, AT(server.max_headers), "100", 8, 100},
+    {"server.request_timeout", config_read_milliseconds, AT(server.request_timeout_ms), "30s", 100, HOUR},
+    {"server.min_send_rate", config_read_rate, AT(server.min_send_rate), "1KB", 0, GB},
+    {"server.drain_delay", config_read_milliseconds, AT(server.drain_delay_ms), "0s", 0, HOUR},
+    {"server.drain_timeout", config_read_milliseconds, AT(server.drain_timeout_ms), "30s", 0, HOUR},
+    {"server.proxy_protocol", config_read_bool, AT(server.proxy_protocol), "false", 0, 0},
+    {"server.trusted_proxies", config_read_networks, AT(server.trusted_proxies), "[]", 0, 0},
+    {"server.tls", config_read_tls, 0, "null", 0, 0},
+    {"cors.origins", config_read_texts, AT(cors.origins), "[]", 0, 0},
+    {"cors.max_age", config_read_seconds_unsigned, AT(cors.max_age_s), "600s", 0, DAY},
+    {"database.host", config_read_text, AT(database.host), "127.0.0.1", 0, 0},
+    {"database.port", config_read_port, AT(database.port), "5432", 0, 0},
+    {"database.name", config_read_text, AT(database.name), "sluice", 0, 0},
+    {"database.user", config_read_text, AT(database.user), "sluice_reader", 0, 0},
+    {"database.password_file", config_read_optional_text, AT(database.password.file), "null", 0, 0},
+    {"database.password_env", config_read_optional_text, AT(database.password.environment), "null", 0, 0},
+    {"database.tls", config_read_text, AT(database.sslmode), "prefer", 0, 0},
+    {"database.ca_file", config_read_optional_text, AT(database.ca_file), "null", 0, 0},
+    {"database.connect_timeout", config_read_milliseconds, AT(database.connect_timeout_ms), "3s", 100, HOUR},
+    {"database.fast.connections", config_read_count, AT(database.fast_connections), "1", 1, 64},
+    {"database.fast.queue", config_read_count, AT(database.fast_queue), "1024", 1, 1000000},
+    {"database.fast.statement_timeout", config_read_milliseconds, AT(database.fast_timeout_ms), "100ms", 1, HOUR},
+    {"database.scan.connections", config_read_count, AT(database.scan_connections), "16", 1, 1024},
+    {"database.scan.queue", config_read_count, AT(database.scan_queue), "64", 1, 1000000},
+    {"database.scan.queue_timeout", config_read_milliseconds, AT(database.scan_queue_timeout_ms), "5s", 1, HOUR},
+    {"database.scan.statement_timeout", config_read_milliseconds, AT(database.scan_timeout_ms), "30s", 1, DAY},
+    {"database.admin.user", config_read_text, AT(database.admin_user), "sluice_owner", 0, 0},
+    {"database.admin.password_file", config_read_optional_text, AT(database.admin_password.file), "null", 0, 0},
+    {"database.admin.password_env", config_read_optional_text, AT(database.admin_password.environment), "null", 0, 0},
+    {"serving.region", config_read_relation, AT(serving.region), "serving.region", 0, 0},
+    {"serving.weather", config_read_relation, AT(serving.weather), "serving.weather_daily", 0, 0},
+    {"serving.market", config_read_relation, AT(serving.market), "serving.market_daily", 0, 0},
+    {"serving.forecast", config_read_relation, AT(serving.forecast), "serving.weather_forecast", 0, 0},
+    {"serving.aggregates", config_read_aggregates, 0, "{}", 0, 0},
+    {"redis.address", config_read_optional_text, AT(redis.address), "null", 0, 0},
+    {"redis.password_file", config_read_optional_text, AT(redis.password.file), "null", 0, 0},
+    {"redis.password_env", config_read_optional_text, AT(redis.password.environment), "null", 0, 0},
+    {"redis.database", config_read_int, AT(redis.database), "0", 0, 1024},
+    {"redis.prefix", config_read_text, AT(redis.prefix), "\"sluice:\"", 0, 0},
+    {"redis.timeout", config_read_milliseconds, AT(redis.timeout_ms), "250ms", 10, 60000},
+    {"auth.issuer", config_read_text, AT(auth.issuer), NULL, 0, 0},
+    {"auth.audience", config_read_text, AT(auth.audience), NULL, 0, 0},
+    {"auth.leeway", config_read_seconds, AT(auth.leeway_s), "30s", 0, HOUR},
+    {"auth.max_lifetime", config_read_seconds, AT(auth.max_lifetime_s), "24h", 1000, 366 * DAY},
+    {"auth.cache", config_read_count, AT(auth.cache), "10000", 16, 10000000},
+    {"auth.claims.customer", config_read_text, AT(auth.customer_claim), "customer", 0, 0},
+    {"auth.claims.tier", config_read_text, AT(auth.tier_claim), "tier", 0, 0},
+    {"auth.keys", config_read_keys, 0, "[]", 0, 0},
+    {"auth.jwks", config_read_jwks, 0, "null", 0, 0},
+    {"auth.allowed_algorithms", config_read_algorithms, AT(auth.allowed_algorithms),
+     "[RS256, RS384, RS512, ES256, ES384, ES512]", 0, 0},
+    {"limits.instances", config_read_unsigned, AT(limits.instances), "1", 1, 10000},
+    {"limits.address", config_read_address_limit, 0, "{rate: 50/s, burst: 100, exempt: [127.0.0.0/8, \"::1\"]}", 0, 0},
+    {"limits.default_tier", config_read_text, AT(limits.default_tier), "free", 0, 0},
+    {"limits.tiers", config_read_tiers, 0,
+     "{free: {rates: [{rate: 10/s, burst: 20}], quotas: [{limit: 10000, per: day}, {limit: 100000, per: month}]},"
+     " standard: {rates: [{rate: 1000/s, burst: 2000}], quotas: []}}",
+     0, 0},
+    {"limits.weights", config_read_weights, 0, "{}", 0, 0},
+    {"cache.memory", config_read_size, AT(cache.memory), "32MB", 1 << 20, 64 * GB},
+    {"cache.ttl", config_read_milliseconds, AT(cache.ttl_ms), "10s", 0, DAY},
+    {"cache.stale", config_read_milliseconds, AT(cache.stale_ms), "1h", 0, 30 * DAY},
+    {"cache.version_poll", config_read_milliseconds, AT(cache.version_poll_ms), "1s", 50, HOUR},
+    {"log.level", config_read_level, AT(log.level), "info", 0, 0},
+    {"log.requests", config_read_text, AT(log.requests), "stdout", 0, 0},
+    {"paging.cursor_key_file", config_read_optional_text, AT(paging.cursor_key.file), "null", 0, 0},
+    {"paging.cursor_key_env", config_read_optional_text, AT(paging.cursor_key.environment), "null", 0, 0},
+    {"paging.max_limit", config_read_count, AT(paging.max_limit), "1000", 1, 100000},
+};
+#define FIELDS (sizeof(fields) / sizeof(fields[0]))
+
+void config_complain(struct config_reader *reader, int line, const char *path, const char *format, ...)
+{
+    char words[512];
+    va_list arguments;
+    if (++reader->mistakes > MAX_MISTAKES)
+        return;
+    va_start(arguments, format);
+    vsnprintf(words, sizeof(words), format, arguments);
+    va_end(arguments);
+    if (line > 0)
+        buffer_printf(reader->report, "%s:%d: %s: %s\n", reader->name, line, path, words);
+    else
+        buffer_printf(reader->report, "%s: %s: %s\n", reader->name, path, words);
+}
+
+void *config_member(struct config_reader *reader, const struct config_field *field)
+{
+    return (char *)reader->config + field->offset;
+}
+
+void *config_allocate(struct config_reader *reader, size_t count, size_t size)
+{
+    void *memory = arena_calloc(&reader->config->arena, count + 1, size);
+    if (memory == NULL)
+        abort(); /* the file is bounded far below the arena's ceiling: memory itself is gone */
+    return memory;
+}
+
+const char *config_string(struct config_reader *reader, struct text text)
+{
+    char *copy = config_allocate(reader, text.size + 1, 1);
+    memcpy(copy, text.data, text.size);
+    return copy;
+}
+
+/* Levenshtein distance of names up to 31 bytes; more is far. */
+static size_t distance(struct text a, struct text b)
+{
+    size_t row[32];
+    if (a.size > 31 || b.size > 31)
+        return 99;
+    for (size_t k = 0; k <= b.size; k++)
+        row[k] = k;
+    for (size_t i = 1; i <= a.size; i++) {
+        size_t corner = row[0];
+        row[0] = i;
+        for (size_t k = 1; k <= b.size; k++) {
+            size_t change = corner + (a.data[i - 1] != b.data[k - 1]);
+            corner = row[k];
+            size_t least = row[k] < row[k - 1] ? row[k] + 1 : row[k - 1] + 1;
+            row[k] = change < least ? change : least;
+        }
+    }
+    return row[b.size];
+}
+
+const char *config_nearest(struct text text, const char *const *names, size_t count)
+{
+    const char *nearest = NULL;
+    size_t least = 4;
+    for (size_t i = 0; i < count; i++) {
+        size_t far = distance(text, text_from_string(names[i]));
+        if (far < least) {
+            least = far;
+            nearest = names[i];
+        }
+    }
+    return nearest;
+}
+
+static void complain_unknown(struct config_reader *reader, const struct yaml_node *key, const char *path,
+                             const char *const *names, size_t count)
+{
+    char full[192], list[320] = "";
+    const char *nearest = config_nearest(key->text, names, count);
+    size_t at = 0;
+    snprintf(full, sizeof(full), "%s%s%.*s", path, path[0] != '\0' ? "." : "",
+             (int)(key->text.size < 64 ? key->text.size : 64), key->text.data);
+    for (size_t i = 0; i < count && at < sizeof(list); i++)
+        at += (size_t)snprintf(list + at, sizeof(list) - at, "%s%s", i != 0 ? ", " : "", names[i]);
+    if (nearest != NULL)
+        config_complain(reader, key->line, full, "unknown key; did you mean %s?", nearest);
+    else
+        config_complain(reader, key->line, full, "unknown key; known here are %s", list);
+}
+
+bool config_check_keys(struct config_reader *reader, const struct yaml_node *node, const char *path,
+                       const char *const *known)
+{
+    size_t count = 0;
+    while (known[count] != NULL)
+        count++;
+    if (node->kind != YAML_MAPPING) {
+        config_complain(reader, node->line, path, "needs keys and values, the first key being %s", known[0]);
+        return false;
+    }
+    for (size_t i = 0; i < node->count; i++) {
+        bool found = false;
+        for (size_t k = 0; k < count; k++)
+            found = found || text_equal(node->pairs[i].key->text, text_from_string(known[k]));
+        if (!found)
+            complain_unknown(reader, node->pairs[i].key, path, known, count);
+    }
+    return true;
+}
+
+/* The next component of `path` behind `prefix` ("" or "server"); TEXT_NONE if it does not begin so. */
+static struct text component_behind(const char *path, const char *prefix)
+{
+    size_t size = strlen(prefix);
+    if (size != 0 && (strncmp(path, prefix, size) != 0 || path[size] != '.'))
+        return TEXT_NONE;
+    struct text rest = text_from_string(path + size + (size != 0));
+    return text_split(&rest, '.');
+}
+
+static void refuse_key(struct config_reader *reader, const struct yaml_node *key, const char *prefix)
+{
+    const char *names[FIELDS];
+    size_t count = 0;
+    for (size_t i = 0; i < FIELDS; i++) {
+        struct text component = component_behind(fields[i].path, prefix);
+        if (component.data == NULL || (count != 0 && strcmp(names[count - 1], config_string(reader, component)) == 0))
+            continue;
+        names[count++] = config_string(reader, component);
+    }
+    complain_unknown(reader, key, prefix, names, count);
+}
+
+static const struct config_field *find_field(const char *path)
+{
+    for (size_t i = 0; i < FIELDS; i++)
+        if (strcmp(fields[i].path, path) == 0)
+            return &fields[i];
+    return NULL;
+}
+
+static bool is_section(const char *path)
+{
+    for (size_t i = 0; i < FIELDS; i++)
+        if (component_behind(fields[i].path, path).data != NULL)
+            return true;
+    return false;
+}
+
+static void read_mapping(struct config_reader *reader, const struct yaml_node *node, const char *prefix, bool *seen)
+{
+    for (size_t i = 0; i < node->count; i++) {
+        const struct yaml_pair *pair = &node->pairs[i];
+        char path[160];
+        snprintf(path, sizeof(path), "%s%s%.*s", prefix, prefix[0] != '\0' ? "." : "",
+                 (int)(pair->key->text.size < 64 ? pair->key->text.size : 64), pair->key->text.data);
+        const struct config_field *field = find_field(path);
+        if (field != NULL) {
+            seen[field - fields] = true;
+            field->read(reader, field, pair->value);
+        } else if (!is_section(path)) {
+            refuse_key(reader, pair->key, prefix);
+        } else if (pair->value->kind == YAML_MAPPING) {
+            read_mapping(reader, pair->value, path, seen);
+        } else if (!yaml_is_null(pair->value)) {
+            config_complain(reader, pair->value->line, path, "needs keys and values below it");
+        }
+    }
+}
+
+static void apply_default(struct config_reader *reader, const struct config_field *field)
+{
+    struct yaml_node *node;
+    struct failure failure;
+    if (field->fallback == NULL) {
+        config_complain(reader, 0, field->path, "is required; sluice.example.yaml explains it");
+        *(const char **)config_member(reader, field) = "";
+        return;
+    }
+    if (yaml_parse(&reader->config->arena, "default", text_from_string(field->fallback), &node, &failure) == STATUS_OK)
+        field->read(reader, field, node);
+}
+
+static unsigned usable_cores(void)
+{
+    cpu_set_t set;
+    int count = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+    return count > 0 ? (unsigned)count : 1;
+}
+
+enum status config_parse(const char *name, struct text source, struct config **out, struct buffer *report)
+{
+    struct config *config = calloc(1, sizeof(*config));
+    bool seen[FIELDS] = {false};
+    struct yaml_node *root;
+    struct failure failure;
+    if (config == NULL) {
+        buffer_printf(report, "%s: out of memory\n", name);
+        return STATUS_FAILED;
+    }
+    arena_init(&config->arena, NULL, 0, ARENA_CEILING);
+    struct config_reader reader = {.config = config, .name = name, .report = report};
+    if (yaml_parse(&config->arena, name, source, &root, &failure) != STATUS_OK) {
+        buffer_printf(report, "%s\n", failure.message);
+        reader.mistakes++;
+    } else if (root->kind != YAML_MAPPING) {
+        config_complain(&reader, root->line, "the file", "needs keys and values; begin with sluice.example.yaml");
+    } else {
+        read_mapping(&reader, root, "", seen);
+        for (size_t i = 0; i < FIELDS; i++)
+            if (!seen[i])
+                apply_default(&reader, &fields[i]);
+        config_check(&reader, root);
+    }
+    if (reader.mistakes > MAX_MISTAKES)
+        buffer_printf(report, "%s: and %zu more mistakes\n", name, reader.mistakes - MAX_MISTAKES);
+    if (reader.mistakes != 0) {
+        config_free(config);
+        return STATUS_INVALID;
+    }
+    if (config->server.workers == 0)
+        config->server.workers = usable_cores();
+    config->path = config_string(&reader, text_from_string(name));
+    *out = config;
+    return STATUS_OK;
+}
+
+enum status config_load(const char *path, struct config **config, struct buffer *report)
+{
+    struct buffer source;
+    struct failure failure;
+    buffer_init(&source, FILE_CEILING);
+    enum status status = file_read(path, &source, &failure);
+    if (status != STATUS_OK) {
+        buffer_printf(report, "%s\n", failure.message);
+        status = STATUS_FAILED;
+    } else {
+        status = config_parse(path, buffer_text(&source), config, report);
+    }
+    buffer_free(&source);
+    return status;
+}
+
+void config_free(struct config *config)
+{
+    if (config == NULL)
+        return;
+    arena_free(&config->arena);
+    free(config);
+}
+
+enum status config_secret_read(const struct config_secret *secret, struct buffer *out, struct failure *failure)
+{
+    if (secret->file != NULL)
+        return file_read_secret(secret->file, out, failure);
+    if (secret->environment == NULL)
+        return STATUS_OK;
+    const char *value = getenv(secret->environment);
+    if (value == NULL || value[0] == '\0')
+        return failure_set(failure, STATUS_INVALID, "%s_env: the environment variable %s is not set", secret->key,
+                           secret->environment);
+    buffer_append_string(out, value);
+    return STATUS_OK;
+}

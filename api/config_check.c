@@ -1,0 +1,89 @@
+/* What no key of the configuration can tell alone. */
+#include <unistd.h>
+
+#include "api/config_read.h"
+
+/* The line of a key by its path of two or three parts, for messages; 0: it does not stand in the file. */
+static int line_of(const struct yaml_node *root, const char *section, const char *key)
+{
+    const struct yaml_node *node = yaml_get(yaml_get(root, section), key);
+    return node != NULL ? node->line : 0;
+}
+
+static void check_file(struct config_reader *reader, int line, const char *path, const char *file)
+{
+    if (file != NULL && access(file, R_OK) != 0)
+        config_complain(reader, line, path, "%s can't be read by this user; check the path and its mode", file);
+}
+
+static void check_secret(struct config_reader *reader, struct config_secret *secret, const char *key, int line)
+{
+    secret->key = key;
+    if (secret->file != NULL && secret->environment != NULL)
+        config_complain(reader, line, key, "both %s_file and %s_env are given; keep one", key, key);
+    check_file(reader, line, key, secret->file);
+}
+
+static void check_secrets(struct config_reader *reader, const struct yaml_node *root)
+{
+    struct config *config = reader->config;
+    check_secret(reader, &config->database.password, "database.password", line_of(root, "database", "password_file"));
+    check_secret(reader, &config->redis.password, "redis.password", line_of(root, "redis", "password_file"));
+    check_secret(reader, &config->paging.cursor_key, "paging.cursor_key", line_of(root, "paging", "cursor_key_file"));
+    /* The owner's login is no business of the server that serves: its file need not be readable there. */
+    config->database.admin_password.key = "database.admin.password";
+    if (config->database.admin_password.file != NULL && config->database.admin_password.environment != NULL)
+        config_complain(reader, line_of(root, "database", "admin"), "database.admin.password",
+                        "both password_file and password_env are given; keep one");
+}
+
+static void check_auth(struct config_reader *reader, const struct yaml_node *root)
+{
+    const struct config *config = reader->config;
+    if (config->auth.key_count == 0 && config->auth.jwks_url == NULL && config->auth.jwks_file == NULL)
+        config_complain(reader, line_of(root, "auth", "keys"), "auth",
+                        "neither keys nor jwks are given: no token could be verified; give one of them");
+    for (size_t i = 0; i < config->auth.key_count; i++)
+        check_file(reader, line_of(root, "auth", "keys"), "auth.keys", config->auth.keys[i].file);
+    check_file(reader, line_of(root, "auth", "jwks"), "auth.jwks.file", config->auth.jwks_file);
+    check_file(reader, line_of(root, "auth", "jwks"), "auth.jwks.ca_file", config->auth.jwks_ca_file);
+}
+
+static void check_server(struct config_reader *reader, const struct yaml_node *root)
+{
+    static const char *const modes[] = {"disable", "prefer", "require", "verify-ca", "verify-full"};
+    const struct config *config = reader->config;
+    bool known = false;
+    check_file(reader, line_of(root, "server", "tls"), "server.tls.certificate", config->server.tls_certificate);
+    check_file(reader, line_of(root, "server", "tls"), "server.tls.key", config->server.tls_key);
+    if (config->server.proxy_protocol && config->server.trusted_proxies.count == 0)
+        config_complain(reader, line_of(root, "server", "proxy_protocol"), "server.proxy_protocol",
+                        "needs server.trusted_proxies: without them every connection would be refused");
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
+        known = known || strcmp(config->database.sslmode, modes[i]) == 0;
+    if (!known)
+        config_complain(reader, line_of(root, "database", "tls"), "database.tls",
+                        "must be disable, prefer, require, verify-ca or verify-full");
+    check_file(reader, line_of(root, "database", "ca_file"), "database.ca_file", config->database.ca_file);
+    if (yaml_get(root, "redis") != NULL && !yaml_is_null(yaml_get(root, "redis")) && config->redis.address == NULL)
+        config_complain(reader, yaml_get(root, "redis")->line, "redis.address",
+                        "is missing; give it, or leave the whole section out to do without Redis");
+}
+
+static void check_limits(struct config_reader *reader, const struct yaml_node *root)
+{
+    const struct config *config = reader->config;
+    for (size_t i = 0; i < config->limits.tier_count; i++)
+        if (strcmp(config->limits.tiers[i].name, config->limits.default_tier) == 0)
+            return;
+    config_complain(reader, line_of(root, "limits", "default_tier"), "limits.default_tier",
+                    "%s is not among limits.tiers; add it there or choose another one", config->limits.default_tier);
+}
+
+void config_check(struct config_reader *reader, const struct yaml_node *root)
+{
+    check_server(reader, root);
+    check_secrets(reader, root);
+    check_auth(reader, root);
+    check_limits(reader, root);
+}

@@ -1,0 +1,276 @@
+/* Parts of the configuration with a structure of their own. */
+#include <stdio.h>
+
+#include "api/config_read.h"
+
+/* The path of a member, for messages. */
+struct config_path {
+    char text[160];
+};
+
+static struct config_path join(const char *path, const char *member)
+{
+    struct config_path joined;
+    snprintf(joined.text, sizeof(joined.text), "%s.%s", path, member);
+    return joined;
+}
+
+static struct config_path join_item(const char *path, size_t index)
+{
+    struct config_path joined;
+    snprintf(joined.text, sizeof(joined.text), "%s[%zu]", path, index);
+    return joined;
+}
+
+/* The text of a member that must be there, or of one that may be missing (then NULL). */
+static const char *member_text(struct config_reader *reader, const struct yaml_node *node, const char *path,
+                               const char *member, bool required)
+{
+    const struct yaml_node *value = yaml_get(node, member);
+    if (value != NULL && value->kind == YAML_SCALAR && !yaml_is_null(value) && value->text.size != 0)
+        return config_string(reader, value->text);
+    if (required || (value != NULL && !yaml_is_null(value)))
+        config_complain(reader, value != NULL ? value->line : node->line, join(path, member).text, "needs a text");
+    return NULL;
+}
+
+static uint32_t member_duration(struct config_reader *reader, const struct yaml_node *node, const char *path,
+                                const char *member, uint32_t fallback)
+{
+    const struct yaml_node *value = yaml_get(node, member);
+    int64_t milliseconds;
+    if (value == NULL)
+        return fallback;
+    if (value->kind == YAML_SCALAR && config_parse_duration(value->text, &milliseconds) && milliseconds >= 100 &&
+        milliseconds <= 86400000)
+        return (uint32_t)milliseconds;
+    config_complain(reader, value->line, join(path, member).text, "needs a duration from 100ms to 24h, like 30s");
+    return fallback;
+}
+
+void config_read_tls(struct config_reader *reader, const struct config_field *field, const struct yaml_node *node)
+{
+    static const char *const known[] = {"certificate", "key", "minimum", NULL};
+    struct config *config = reader->config;
+    if (yaml_is_null(node) || !config_check_keys(reader, node, field->path, known))
+        return;
+    config->server.tls_certificate = member_text(reader, node, field->path, "certificate", true);
+    config->server.tls_key = member_text(reader, node, field->path, "key", true);
+    config->server.tls_minimum = member_text(reader, node, field->path, "minimum", false);
+    if (config->server.tls_minimum == NULL)
+        config->server.tls_minimum = "1.2";
+    if (strcmp(config->server.tls_minimum, "1.2") != 0 && strcmp(config->server.tls_minimum, "1.3") != 0)
+        config_complain(reader, node->line, "server.tls.minimum", "must be \"1.2\" or \"1.3\"");
+}
+
+static bool is_algorithm(const char *name)
+{
+    static const char *const known[] = {"HS256", "HS384", "HS512", "RS256", "RS384",
+                                        "RS512", "ES256", "ES384", "ES512"};
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        if (strcmp(name, known[i]) == 0)
+            return true;
+    return false;
+}
+
+void config_read_keys(struct config_reader *reader, const struct config_field *field, const struct yaml_node *node)
+{
+    static const char *const known[] = {"kid", "algorithm", "file", NULL};
+    if (node->kind != YAML_SEQUENCE) {
+        config_complain(reader, node->line, field->path,
+                        "needs a list of keys, like [{kid: k1, algorithm: RS256, file: /etc/sluice/k1.pem}]");
+        return;
+    }
+    struct config_key *keys = config_allocate(reader, node->count, sizeof(*keys));
+    for (size_t i = 0; i < node->count; i++) {
+        const struct yaml_node *item = node->items[i];
+        struct config_path path = join_item(field->path, i);
+        if (!config_check_keys(reader, item, path.text, known))
+            continue;
+        keys[i].kid = member_text(reader, item, path.text, "kid", true);
+        keys[i].algorithm = member_text(reader, item, path.text, "algorithm", true);
+        keys[i].file = member_text(reader, item, path.text, "file", true);
+        if (keys[i].algorithm != NULL && !is_algorithm(keys[i].algorithm))
+            config_complain(reader, item->line, join(path.text, "algorithm").text,
+                            "must be HS256, HS384, HS512, RS256, RS384, RS512, ES256, ES384 or ES512");
+        for (size_t k = 0; k < i; k++)
+            if (keys[i].kid != NULL && keys[k].kid != NULL && strcmp(keys[i].kid, keys[k].kid) == 0)
+                config_complain(reader, item->line, join(path.text, "kid").text,
+                                "stands there twice; every key needs a kid of its own");
+    }
+    reader->config->auth.keys = keys;
+    reader->config->auth.key_count = node->count;
+}
+
+void config_read_jwks(struct config_reader *reader, const struct config_field *field, const struct yaml_node *node)
+{
+    static const char *const known[] = {"url", "file", "ca_file", "refresh", "cooldown", "timeout", NULL};
+    struct config *config = reader->config;
+    if (yaml_is_null(node) || !config_check_keys(reader, node, field->path, known))
+        return;
+    config->auth.jwks_url = member_text(reader, node, field->path, "url", false);
+    config->auth.jwks_file = member_text(reader, node, field->path, "file", false);
+    config->auth.jwks_ca_file = member_text(reader, node, field->path, "ca_file", false);
+    config->auth.jwks_refresh_ms = member_duration(reader, node, field->path, "refresh", 600000);
+    config->auth.jwks_cooldown_ms = member_duration(reader, node, field->path, "cooldown", 30000);
+    config->auth.jwks_timeout_ms = member_duration(reader, node, field->path, "timeout", 5000);
+    if ((config->auth.jwks_url == NULL) == (config->auth.jwks_file == NULL))
+        config_complain(reader, node->line, field->path, "needs either url or file");
+    if (config->auth.jwks_url != NULL && strncmp(config->auth.jwks_url, "https://", 8) != 0 &&
+        strncmp(config->auth.jwks_url, "http://", 7) != 0)
+        config_complain(reader, node->line, "auth.jwks.url",
+                        "must begin with https:// (or http:// for a trusted network)");
+}
+
+void config_read_algorithms(struct config_reader *reader, const struct config_field *field,
+                            const struct yaml_node *node)
+{
+    config_read_texts(reader, field, node);
+    for (const char *const *name = reader->config->auth.allowed_algorithms; *name != NULL; name++)
+        if (!is_algorithm(*name) || (*name)[0] == 'H')
+            config_complain(reader, node->line, field->path,
+                            "%s: must be RS256, RS384, RS512, ES256, ES384 or ES512; a JWKS holds public keys", *name);
+}
+
+/* {rate: 10/s, burst: 20} and perhaps more keys that the caller has checked. */
+static void read_rate(struct config_reader *reader, const struct yaml_node *node, const char *path,
+                      struct config_rate *rate)
+{
+    const struct yaml_node *value = yaml_get(node, "rate"), *burst = yaml_get(node, "burst");
+    int64_t tokens;
+    if (value == NULL || value->kind != YAML_SCALAR || !config_parse_rate(value->text, rate))
+        config_complain(reader, value != NULL ? value->line : node->line, join(path, "rate").text,
+                        "needs a rate like 10/s, 300/min or 5000/h, 10,000,000 tokens at most");
+    if (burst == NULL)
+        config_complain(reader, node->line, join(path, "burst").text,
+                        "is missing; give how many calls may come at once");
+    else if (config_read_whole(reader, burst, join(path, "burst").text, 1, 10000000, &tokens))
+        rate->burst = (uint64_t)tokens;
+}
+
+void config_read_address_limit(struct config_reader *reader, const struct config_field *field,
+                               const struct yaml_node *node)
+{
+    static const char *const known[] = {"rate", "burst", "exempt", NULL};
+    static const struct config_field exempt = {.path = "limits.address.exempt",
+                                               .offset = offsetof(struct config, limits.address_exempt)};
+    struct config *config = reader->config;
+    config->limits.has_address = !yaml_is_null(node);
+    if (yaml_is_null(node) || !config_check_keys(reader, node, field->path, known))
+        return;
+    read_rate(reader, node, field->path, &config->limits.address);
+    const struct yaml_node *networks = yaml_get(node, "exempt");
+    if (networks != NULL)
+        config_read_networks(reader, &exempt, networks);
+}
+
+static void read_quota(struct config_reader *reader, const struct yaml_node *node, const char *path,
+                       struct config_quota *quota)
+{
+    static const char *const known[] = {"limit", "per", NULL};
+    const struct yaml_node *limit, *per;
+    int64_t value;
+    if (!config_check_keys(reader, node, path, known))
+        return;
+    limit = yaml_get(node, "limit");
+    per = yaml_get(node, "per");
+    if (limit == NULL)
+        config_complain(reader, node->line, join(path, "limit").text, "is missing");
+    else if (config_read_whole(reader, limit, join(path, "limit").text, 1, 1000000000000, &value))
+        quota->limit = (uint64_t)value;
+    quota->per_month = per != NULL && text_equal(per->text, TEXT("month"));
+    if (!quota->per_month && (per == NULL || !text_equal(per->text, TEXT("day"))))
+        config_complain(reader, per != NULL ? per->line : node->line, join(path, "per").text, "must be day or month");
+}
+
+#define MAX_RATES 4
+#define MAX_QUOTAS 4 /* together they fit LIMIT_MAX_POLICIES */
+
+static void read_tier(struct config_reader *reader, const struct yaml_node *node, const char *path,
+                      struct config_tier *tier)
+{
+    static const char *const known[] = {"rates", "quotas", NULL}, *const rate_keys[] = {"rate", "burst", NULL};
+    if (!config_check_keys(reader, node, path, known))
+        return;
+    const struct yaml_node *rates = yaml_get(node, "rates"), *quotas = yaml_get(node, "quotas");
+    struct config_rate *rate_items = config_allocate(reader, MAX_RATES, sizeof(*rate_items));
+    struct config_quota *quota_items = config_allocate(reader, MAX_QUOTAS, sizeof(*quota_items));
+    if (rates != NULL && (rates->kind != YAML_SEQUENCE || rates->count > MAX_RATES))
+        config_complain(reader, rates->line, join(path, "rates").text,
+                        "needs a list of at most %d rates, like [{rate: 10/s, burst: 20}]", MAX_RATES);
+    else
+        for (size_t i = 0; rates != NULL && i < rates->count; i++) {
+            struct config_path item = join_item(join(path, "rates").text, i);
+            if (config_check_keys(reader, rates->items[i], item.text, rate_keys))
+                read_rate(reader, rates->items[i], item.text, &rate_items[tier->rate_count++]);
+        }
+    if (quotas != NULL && (quotas->kind != YAML_SEQUENCE || quotas->count > MAX_QUOTAS))
+        config_complain(reader, quotas->line, join(path, "quotas").text,
+                        "needs a list of at most %d quotas, like [{limit: 10000, per: day}]", MAX_QUOTAS);
+    else
+        for (size_t i = 0; quotas != NULL && i < quotas->count; i++)
+            read_quota(reader, quotas->items[i], join_item(join(path, "quotas").text, i).text,
+                       &quota_items[tier->quota_count++]);
+    tier->rates = rate_items;
+    tier->quotas = quota_items;
+}
+
+void config_read_tiers(struct config_reader *reader, const struct config_field *field, const struct yaml_node *node)
+{
+    if (node->kind != YAML_MAPPING || node->count == 0) {
+        config_complain(reader, node->line, field->path, "needs at least one tier");
+        return;
+    }
+    struct config_tier *tiers = config_allocate(reader, node->count, sizeof(*tiers));
+    for (size_t i = 0; i < node->count; i++) {
+        tiers[i].name = config_string(reader, node->pairs[i].key->text);
+        if (node->pairs[i].key->text.size == 0 || node->pairs[i].key->text.size > 40)
+            config_complain(reader, node->pairs[i].key->line, field->path, "a tier's name has 1 to 40 characters");
+        read_tier(reader, node->pairs[i].value, join(field->path, tiers[i].name).text, &tiers[i]);
+    }
+    reader->config->limits.tiers = tiers;
+    reader->config->limits.tier_count = node->count;
+}
+
+void config_read_weights(struct config_reader *reader, const struct config_field *field, const struct yaml_node *node)
+{
+    if (node->kind != YAML_MAPPING) {
+        config_complain(reader, node->line, field->path,
+                        "needs operations and their weights, like {getRegionWeather: 5}");
+        return;
+    }
+    struct config_weight *weights = config_allocate(reader, node->count, sizeof(*weights));
+    for (size_t i = 0; i < node->count; i++) {
+        int64_t weight = 1;
+        weights[i].operation = config_string(reader, node->pairs[i].key->text);
+        if (config_read_whole(reader, node->pairs[i].value, join(field->path, weights[i].operation).text, 1, 1000000,
+                              &weight))
+            weights[i].weight = (uint64_t)weight;
+    }
+    reader->config->limits.weights = weights;
+    reader->config->limits.weight_count = node->count;
+}
+
+void config_read_aggregates(struct config_reader *reader, const struct config_field *field,
+                            const struct yaml_node *node)
+{
+    if (node->kind != YAML_MAPPING) {
+        config_complain(reader, node->line, field->path,
+                        "needs columns and their functions, like {precipitation_mm: sum}");
+        return;
+    }
+    struct config_aggregate *aggregates = config_allocate(reader, node->count, sizeof(*aggregates));
+    for (size_t i = 0; i < node->count; i++) {
+        static const char *const functions[] = {"mean", "sum", "min", "max"};
+        const struct yaml_pair *pair = &node->pairs[i];
+        aggregates[i].column = config_string(reader, pair->key->text);
+        for (size_t k = 0; k < 4 && pair->value->kind == YAML_SCALAR; k++)
+            if (text_equal(pair->value->text, text_from_string(functions[k])))
+                aggregates[i].function = functions[k];
+        if (aggregates[i].function == NULL)
+            config_complain(reader, pair->value->line, join(field->path, aggregates[i].column).text,
+                            "must be mean, sum, min or max");
+    }
+    reader->config->serving.aggregates = aggregates;
+    reader->config->serving.aggregate_count = node->count;
+}

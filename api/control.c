@@ -1,0 +1,316 @@
+#include "api/control.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "api/listener.h"
+#include "api/worker.h"
+#include "audit/record.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+
+#define ADMIN_CONNECTIONS 64
+#define ADMIN_SEND_TIMEOUT_MS 5000
+#define METRICS_CEILING ((size_t)4 << 20)
+#define READY_SLACK_MS 2000 /* beyond the poll's interval: how old the last answer of the database may be */
+#define POLL_TIMEOUT_MS 2000
+
+struct control {
+    struct server *server;
+    struct loop *loop;
+    pthread_t thread;
+    bool started, stopping;
+    h2o_globalconf_t http;
+    h2o_context_t context;
+    struct listener *listener;
+    struct postgres *pool; /* for versions alone */
+    atomic_size_t connections;
+    struct loop_message stop_message;
+};
+
+struct admin_handler {
+    h2o_handler_t super; /* first: h2o hands it back to us */
+    struct control *control;
+    void (*append)(struct control *control, struct buffer *out, int *status);
+    const char *content_type;
+};
+
+static void append_health(struct control *control, struct buffer *out, int *status)
+{
+    (void)control;
+    (void)status;
+    buffer_append_literal(out, "{\"status\":\"ok\"}\n");
+}
+
+static void sum_metrics(struct control *control, struct metrics *sum)
+{
+    struct server *server = control->server;
+    memset(sum, 0, sizeof(*sum));
+    sum->fast_up = sum->scan_up = sum->redis_up = true;
+    for (size_t i = 0; i < server->worker_count; i++)
+        worker_add_metrics(server->workers[i], sum);
+}
+
+static const char *up_or_down(bool up)
+{
+    return up ? "up" : "down";
+}
+
+/* Ready: this instance can answer from the database, and isn't about to go. Redis is a convenience, its loss is told
+ * but costs no readiness. */
+static void append_readiness(struct control *control, struct buffer *out, int *status)
+{
+    struct server *server = control->server;
+    struct metrics *sum = malloc(sizeof(*sum));
+    struct keys *keys = keys_store_current(server->keys);
+    bool draining = atomic_load(&server->draining);
+    uint64_t age_ms = clock_monotonic_us() / 1000 - versions_polled_at(server->versions);
+    bool polled = age_ms < server->config->cache.version_poll_ms + READY_SLACK_MS;
+    if (sum == NULL) {
+        *status = 503;
+        return;
+    }
+    sum_metrics(control, sum);
+    bool database = polled && sum->fast_up;
+    bool ready = database && !draining;
+    struct json json = json_writer(out);
+    json_open_object(&json);
+    json_field_string(&json, "status", draining ? "draining" : ready ? "ready" : "not ready");
+    json_field_string(&json, "database", up_or_down(database));
+    json_field_string(&json, "lane_fast", up_or_down(sum->fast_up));
+    json_field_string(&json, "lane_scan", up_or_down(sum->scan_up));
+    json_field_string(&json, "redis", !sum->redis_configured ? "not configured" : up_or_down(sum->redis_up));
+    json_field_int64(&json, "keys", (int64_t)keys_count(keys));
+    json_close_object(&json);
+    buffer_append_char(out, '\n');
+    keys_unref(keys);
+    free(sum);
+    *status = ready ? 200 : 503;
+}
+
+static uint64_t resident_bytes(void)
+{
+    unsigned long long ignored, pages = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (file == NULL)
+        return 0;
+    int read = fscanf(file, "%llu %llu", &ignored, &pages);
+    fclose(file);
+    return read == 2 ? pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
+static void append_gauge(struct buffer *out, const char *name, uint64_t value)
+{
+    buffer_printf(out, "# TYPE %s gauge\n%s %llu\n", name, name, (unsigned long long)value);
+}
+
+static void append_metrics(struct control *control, struct buffer *out, int *status)
+{
+    struct server *server = control->server;
+    struct metrics *sum = malloc(sizeof(*sum));
+    if (sum == NULL) {
+        *status = 503;
+        return;
+    }
+    sum_metrics(control, sum);
+    metrics_append(out, sum, server->contract);
+    free(sum);
+    struct keys_statistics keys = keys_store_statistics(server->keys);
+    buffer_printf(out,
+                  "# TYPE sluice_jwks_fetches_total counter\nsluice_jwks_fetches_total %llu\n"
+                  "# TYPE sluice_jwks_failures_total counter\nsluice_jwks_failures_total %llu\n",
+                  (unsigned long long)keys.fetches, (unsigned long long)keys.failures);
+    if (server->sink != NULL)
+        buffer_printf(out,
+                      "# TYPE sluice_request_lines_dropped_total counter\nsluice_request_lines_dropped_total %llu\n",
+                      (unsigned long long)audit_sink_dropped(server->sink));
+    append_gauge(out, "sluice_versions_age_milliseconds",
+                 clock_monotonic_us() / 1000 - versions_polled_at(server->versions));
+    append_gauge(out, "sluice_workers", server->worker_count);
+    append_gauge(out, "process_resident_memory_bytes", resident_bytes());
+}
+
+static int on_request(h2o_handler_t *super, h2o_req_t *req)
+{
+    struct admin_handler *handler = (struct admin_handler *)super;
+    bool reads = h2o_memis(req->method.base, req->method.len, H2O_STRLIT("GET")) ||
+                 h2o_memis(req->method.base, req->method.len, H2O_STRLIT("HEAD"));
+    struct buffer body;
+    int status = 200;
+    buffer_init(&body, METRICS_CEILING);
+    if (reads)
+        handler->append(handler->control, &body, &status);
+    req->res.status = !reads ? 405 : body.failed ? 503 : status;
+    req->res.reason = req->res.status == 200 ? "OK" : !reads ? "Method Not Allowed" : "Service Unavailable";
+    if (!reads)
+        h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_ALLOW, NULL, H2O_STRLIT("GET, HEAD"));
+    if (atomic_load(&handler->control->server->draining))
+        req->http1_is_persistent = 0;
+    h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL, handler->content_type,
+                   strlen(handler->content_type));
+    h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CACHE_CONTROL, NULL, H2O_STRLIT("no-store"));
+    h2o_iovec_t copy = h2o_strdup(&req->pool, body.data != NULL ? body.data : "", body.size);
+    req->res.content_length = copy.len;
+    buffer_free(&body);
+    h2o_send_inline(req, copy.base, copy.len);
+    return 0;
+}
+
+static void add_path(struct control *control, h2o_hostconf_t *host, const char *path,
+                     void (*append)(struct control *, struct buffer *, int *), const char *content_type)
+{
+    h2o_pathconf_t *configured = h2o_config_register_path(host, path, 0);
+    struct admin_handler *handler = (struct admin_handler *)h2o_create_handler(configured, sizeof(*handler));
+    handler->super.on_req = on_request;
+    handler->control = control;
+    handler->append = append;
+    handler->content_type = content_type;
+}
+
+static void configure_http(struct control *control)
+{
+    h2o_config_init(&control->http);
+    control->http.server_name = h2o_iovec_init(H2O_STRLIT("sluice"));
+    control->http.http1.upgrade_to_http2 = 0;
+    control->http.http1.req_timeout = 10000;
+    control->http.max_request_entity_size = 1024;
+    h2o_hostconf_t *host = h2o_config_register_host(&control->http, h2o_iovec_init(H2O_STRLIT("default")), 65535);
+    add_path(control, host, "/healthz", append_health, "application/json");
+    add_path(control, host, "/readyz", append_readiness, "application/json");
+    add_path(control, host, "/metrics", append_metrics, "text/plain; version=0.0.4; charset=utf-8");
+}
+
+static enum status create_keys(struct control *control, struct failure *failure)
+{
+    const struct config *config = control->server->config;
+    struct keys_file *files = calloc(config->auth.key_count + 1, sizeof(*files));
+    if (files == NULL)
+        return failure_set(failure, STATUS_FAILED, "out of memory");
+    for (size_t i = 0; i < config->auth.key_count; i++)
+        files[i] =
+            (struct keys_file){config->auth.keys[i].kid, config->auth.keys[i].algorithm, config->auth.keys[i].file};
+    struct keys_options options = {.files = files,
+                                   .file_count = config->auth.key_count,
+                                   .jwks_url = config->auth.jwks_url,
+                                   .jwks_file = config->auth.jwks_file,
+                                   .ca_file = config->auth.jwks_ca_file,
+                                   .refresh_ms = config->auth.jwks_refresh_ms,
+                                   .cooldown_ms = config->auth.jwks_cooldown_ms,
+                                   .timeout_ms = config->auth.jwks_timeout_ms,
+                                   .allowed_algorithms = config->auth.allowed_algorithms};
+    enum status status = keys_store_create(control->loop, &options, &control->server->keys, failure);
+    free(files);
+    return status;
+}
+
+static enum status create_versions(struct control *control, struct postgres_session *session, struct failure *failure)
+{
+    struct server *server = control->server;
+    struct postgres_resolved resolved;
+    struct postgres_options options = {.mode = POSTGRES_PIPELINED,
+                                       .connections = 1,
+                                       .queue = 4,
+                                       .statement_timeout_ms = POLL_TIMEOUT_MS,
+                                       .check = worker_login_check};
+    enum status status = server_login(server->config, &server->database_password, &resolved, &options.login, failure);
+    if (status == STATUS_OK)
+        status = postgres_create(control->loop, &options, &control->pool, failure);
+    if (status == STATUS_OK)
+        status = versions_create(control->loop, control->pool, session, server->catalog,
+                                 server->config->cache.version_poll_ms, &server->versions, failure);
+    return status;
+}
+
+static enum status create_listener(struct control *control, struct failure *failure)
+{
+    struct listener_options options = {.address = &control->server->config->server.admin,
+                                       .connections = &control->connections,
+                                       .max_connections = ADMIN_CONNECTIONS,
+                                       .send_timeout_ms = ADMIN_SEND_TIMEOUT_MS};
+    return listener_create(control->loop, &control->context, control->http.hosts, &options, &control->listener,
+                           failure);
+}
+
+enum status control_create(struct server *server, struct postgres_session *session, struct control **out,
+                           struct failure *failure)
+{
+    struct control *control = calloc(1, sizeof(*control));
+    if (control == NULL || (control->loop = loop_create()) == NULL) {
+        free(control);
+        return failure_set(failure, STATUS_FAILED, "out of memory or descriptors");
+    }
+    control->server = server;
+    configure_http(control);
+    h2o_context_init(&control->context, loop_evloop(control->loop), &control->http);
+    enum status status = create_keys(control, failure);
+    if (status == STATUS_OK)
+        status = create_versions(control, session, failure);
+    if (status == STATUS_OK)
+        status = create_listener(control, failure);
+    if (status != STATUS_OK) {
+        control_destroy(control);
+        return status;
+    }
+    *out = control;
+    return STATUS_OK;
+}
+
+void control_destroy(struct control *control)
+{
+    if (control == NULL)
+        return;
+    versions_destroy(control->server->versions);
+    control->server->versions = NULL;
+    postgres_destroy(control->pool);
+    if (control->server->keys != NULL)
+        keys_store_destroy(control->server->keys);
+    control->server->keys = NULL;
+    listener_destroy(control->listener);
+    h2o_context_dispose(&control->context);
+    h2o_config_dispose(&control->http);
+    loop_destroy(control->loop);
+    free(control);
+}
+
+static void on_stop(struct loop_message *message)
+{
+    struct control *control = H2O_STRUCT_FROM_MEMBER(struct control, stop_message, message);
+    control->stopping = true;
+    listener_stop(control->listener);
+    listener_shut(control->listener, SHUT_RDWR);
+}
+
+static void *run(void *context)
+{
+    struct control *control = context;
+    pthread_setname_np(pthread_self(), "control");
+    listener_start(control->listener);
+    while (!control->stopping)
+        loop_turn(control->loop, 1000);
+    uint64_t deadline = loop_now_ms(control->loop) + 1000;
+    while (listener_connections(control->listener) != 0 && loop_now_ms(control->loop) < deadline)
+        loop_turn(control->loop, 50);
+    return NULL;
+}
+
+enum status control_start(struct control *control, struct failure *failure)
+{
+    int error = pthread_create(&control->thread, NULL, run, control);
+    if (error != 0)
+        return failure_set(failure, STATUS_FAILED, "could not start the control thread: %s", strerror(error));
+    control->started = true;
+    return STATUS_OK;
+}
+
+void control_stop(struct control *control)
+{
+    if (!control->started)
+        return;
+    control->stop_message.on_message = on_stop;
+    loop_post(control->loop, &control->stop_message);
+    pthread_join(control->thread, NULL);
+    control->started = false;
+}

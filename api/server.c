@@ -1,0 +1,371 @@
+#include "api/server.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "api/control.h"
+#include "api/listener.h"
+#include "api/request.h"
+#include "audit/record.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "openapi/embedded.h"
+
+#define SECRET_CEILING 65536
+#define CURSOR_KEY_MINIMUM 32
+#define RETRY_MS 500                       /* between two tries to reach the database at the start */
+#define LIMITER_KEYS 1000000               /* of the process' own store */
+#define BODILESS_ENTITY ((size_t)64 << 10) /* what is read of a body that no operation wants, before the refusal */
+
+static enum status read_secrets(struct server *server, struct failure *failure)
+{
+    const struct config *config = server->config;
+    buffer_init(&server->database_password, SECRET_CEILING);
+    buffer_init(&server->redis_password, SECRET_CEILING);
+    buffer_init(&server->cursor_secret, SECRET_CEILING);
+    enum status status = config_secret_read(&config->database.password, &server->database_password, failure);
+    if (status == STATUS_OK)
+        status = config_secret_read(&config->redis.password, &server->redis_password, failure);
+    if (status == STATUS_OK)
+        status = config_secret_read(&config->paging.cursor_key, &server->cursor_secret, failure);
+    if (status != STATUS_OK)
+        return status;
+    if (server->cursor_secret.size == 0) {
+        char *key = buffer_reserve(&server->cursor_secret, CURSOR_KEY_MINIMUM);
+        if (key == NULL)
+            return failure_set(failure, STATUS_FAILED, "out of memory");
+        random_bytes(key, CURSOR_KEY_MINIMUM);
+        server->cursor_secret.size = CURSOR_KEY_MINIMUM;
+    } else if (server->cursor_secret.size < CURSOR_KEY_MINIMUM) {
+        return failure_set(failure, STATUS_INVALID, "paging.cursor_key: has %zu bytes, at least %d are needed",
+                           server->cursor_secret.size, CURSOR_KEY_MINIMUM);
+    }
+    server->cursor_key = buffer_text(&server->cursor_secret);
+    return STATUS_OK;
+}
+
+enum status server_login(const struct config *config, const struct buffer *password, struct postgres_resolved *resolved,
+                         struct postgres_login *login, struct failure *failure)
+{
+    *login = (struct postgres_login){
+        .host = config->database.host,
+        .port = config->database.port,
+        .database = config->database.name,
+        .user = config->database.user,
+        .password = password->size != 0 ? buffer_c_string((struct buffer *)(uintptr_t)password) : NULL,
+        .sslmode = config->database.sslmode,
+        .ca_file = config->database.ca_file,
+        .application_name = "sluice",
+        .connect_timeout_ms = config->database.connect_timeout_ms,
+    };
+    return postgres_resolve(login, resolved, failure);
+}
+
+/* The contract and its handlers. */
+
+static enum status set_weights(struct server *server, struct failure *failure)
+{
+    const struct config *config = server->config;
+    for (size_t i = 0; i < config->limits.weight_count; i++) {
+        const struct openapi_operation *operation =
+            openapi_operation_by_id(server->contract, text_from_string(config->limits.weights[i].operation));
+        if (operation == NULL)
+            return failure_set(failure, STATUS_INVALID,
+                               "%s: limits.weights.%s: the contract has no such operation; its operationIds stand in "
+                               "openapi/openapi.yaml",
+                               config->path, config->limits.weights[i].operation);
+        server->bindings[operation->index].weight = config->limits.weights[i].weight;
+    }
+    return STATUS_OK;
+}
+
+static enum status load_contract(struct server *server, const struct handler *const *handlers, size_t count,
+                                 struct failure *failure)
+{
+    enum status status = openapi_load("openapi.yaml", embedded_contract(), &server->contract, failure);
+    if (status == STATUS_OK)
+        status = handler_bind(server->contract, handlers, count, &server->bindings, failure);
+    return status == STATUS_OK ? set_weights(server, failure) : status;
+}
+
+/* The database. */
+
+static enum status open_session(struct server *server, bool (*keep_waiting)(void), struct postgres_session **session,
+                                struct failure *failure)
+{
+    const struct timespec pause = {0, RETRY_MS * 1000000L};
+    bool told = false;
+    for (;;) {
+        struct postgres_resolved resolved;
+        struct postgres_login login;
+        enum status status = server_login(server->config, &server->database_password, &resolved, &login, failure);
+        if (status == STATUS_OK)
+            status = postgres_session_open(&login, session, failure);
+        if (status != STATUS_UNAVAILABLE || !keep_waiting())
+            return status;
+        if (!told)
+            log_event(LOG_WARNING, "database_away", "%s; waiting for it", failure->message);
+        told = true;
+        nanosleep(&pause, NULL);
+    }
+}
+
+static void on_login_check(void *context, const struct postgres_rows *rows)
+{
+    *(bool *)context = postgres_rows_count(rows) == 1 && text_equal(postgres_rows_value(rows, 0, 0), TEXT("t"));
+}
+
+static enum status load_catalog(struct server *server, struct postgres_session *session, struct failure *failure)
+{
+    const struct config *config = server->config;
+    struct catalog_override *overrides = calloc(config->serving.aggregate_count + 1, sizeof(*overrides));
+    static const char *const names[] = {"mean", "sum", "min", "max"};
+    if (overrides == NULL)
+        return failure_set(failure, STATUS_FAILED, "out of memory");
+    for (size_t i = 0; i < config->serving.aggregate_count; i++) {
+        overrides[i].column = config->serving.aggregates[i].column;
+        for (size_t k = 0; k < 4; k++)
+            if (strcmp(config->serving.aggregates[i].function, names[k]) == 0)
+                overrides[i].aggregate = (enum aggregate)k;
+    }
+    struct catalog_options options = {
+        {config->serving.region, config->serving.weather, config->serving.market, config->serving.forecast},
+        overrides,
+        config->serving.aggregate_count};
+    enum status status = catalog_load(session, &options, &server->catalog, failure);
+    free(overrides);
+    if (status != STATUS_OK)
+        return status;
+    server->summary = summary_create(server->catalog);
+    return server->summary != NULL ? STATUS_OK : failure_set(failure, STATUS_FAILED, "out of memory");
+}
+
+static enum status read_database(struct server *server, bool (*keep_waiting)(void), struct failure *failure)
+{
+    struct postgres_session *session;
+    bool allowed = false;
+    enum status status = open_session(server, keep_waiting, &session, failure);
+    if (status != STATUS_OK)
+        return status;
+    status = postgres_session_query(session, worker_login_check, 0, NULL, on_login_check, &allowed, failure);
+    if (status == STATUS_OK && !allowed)
+        status = failure_set(failure, STATUS_DENIED,
+                             "database.user: the role %s may not serve: it must be NOINHERIT, no superuser, without "
+                             "BYPASSRLS, and member of no role; `sluice migrate` makes one that fits, sluice_reader",
+                             server->config->database.user);
+    if (status == STATUS_OK)
+        status = load_catalog(server, session, failure);
+    if (status == STATUS_OK)
+        status = control_create(server, session, &server->control, failure);
+    postgres_session_close(session);
+    return status;
+}
+
+/* Limits. */
+
+static void name_policy(struct limit_tier *tier, struct limit_policy *policy, const char *name)
+{
+    int taken = 0;
+    for (size_t i = 0; i < tier->count; i++)
+        taken += strncmp(tier->policies[i].name, name, strlen(name)) == 0;
+    if (taken == 0)
+        snprintf(policy->name, sizeof(policy->name), "%s", name);
+    else
+        snprintf(policy->name, sizeof(policy->name), "%s%d", name, taken + 1);
+}
+
+static void add_rate(struct limit_tier *tier, const struct config_rate *rate)
+{
+    struct limit_policy *policy = &tier->policies[tier->count];
+    name_policy(tier, policy, rate->window_ms == 1000 ? "second" : rate->window_ms == 60000 ? "minute" : "hour");
+    policy->tokens = rate->tokens;
+    policy->window_ms = rate->window_ms;
+    policy->burst = rate->burst;
+    tier->count++;
+}
+
+static void add_quota(struct limit_tier *tier, const struct config_quota *quota)
+{
+    struct limit_policy *policy = &tier->policies[tier->count];
+    name_policy(tier, policy, quota->per_month ? "month" : "day");
+    policy->tokens = quota->limit;
+    policy->period = quota->per_month ? LIMIT_MONTH : LIMIT_DAY;
+    tier->count++;
+}
+
+/* draft-ietf-httpapi-ratelimit-headers: q is the quota, w its window in seconds; burst is ours. */
+static void write_tier_header(const struct limit_tier *tier, char *out, size_t size)
+{
+    size_t at = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < tier->count && at < size; i++) {
+        const struct limit_policy *policy = &tier->policies[i];
+        const char *comma = i != 0 ? ", " : "";
+        if (policy->period == LIMIT_NONE)
+            at += (size_t)snprintf(out + at, size - at, "%s\"%s\";q=%llu;w=%llu;burst=%llu", comma, policy->name,
+                                   (unsigned long long)policy->tokens, (unsigned long long)policy->window_ms / 1000,
+                                   (unsigned long long)policy->burst);
+        else
+            at += (size_t)snprintf(out + at, size - at, "%s\"%s\";q=%llu;w=%u", comma, policy->name,
+                                   (unsigned long long)policy->tokens, policy->period == LIMIT_DAY ? 86400u : 2678400u);
+    }
+}
+
+static enum status make_tiers(struct server *server, struct failure *failure)
+{
+    const struct config *config = server->config;
+    size_t count = config->limits.tier_count;
+    server->tiers = calloc(count + 1, sizeof(*server->tiers));
+    server->tier_headers = calloc(count + 1, sizeof(*server->tier_headers));
+    server->limiter_store = limiter_store_create(LIMITER_KEYS);
+    if (server->tiers == NULL || server->tier_headers == NULL || server->limiter_store == NULL)
+        return failure_set(failure, STATUS_FAILED, "out of memory");
+    for (size_t i = 0; i < count; i++) {
+        const struct config_tier *from = &config->limits.tiers[i];
+        struct limit_tier *tier = &server->tiers[i];
+        snprintf(tier->name, sizeof(tier->name), "%s", from->name);
+        for (size_t k = 0; k < from->rate_count; k++)
+            add_rate(tier, &from->rates[k]);
+        for (size_t k = 0; k < from->quota_count; k++)
+            add_quota(tier, &from->quotas[k]);
+        write_tier_header(tier, server->tier_headers[i], sizeof(server->tier_headers[i]));
+    }
+    snprintf(server->address_tier.name, sizeof(server->address_tier.name), "address");
+    if (config->limits.has_address)
+        add_rate(&server->address_tier, &config->limits.address);
+    return STATUS_OK;
+}
+
+const struct limit_tier *server_tier(const struct server *server, struct text name, const char **header)
+{
+    if (name.data == NULL)
+        name = text_from_string(server->config->limits.default_tier);
+    for (size_t i = 0; i < server->config->limits.tier_count; i++)
+        if (text_equal(name, text_from_string(server->tiers[i].name))) {
+            *header = server->tier_headers[i];
+            return &server->tiers[i];
+        }
+    return NULL;
+}
+
+/* HTTP. */
+
+static bool takes_bodies(const struct openapi *contract)
+{
+    for (size_t i = 0; i < openapi_operation_count(contract); i++)
+        if (openapi_operation_at(contract, i)->body != NULL)
+            return true;
+    return false;
+}
+
+static void configure_http(struct server *server)
+{
+    const struct config *config = server->config;
+    h2o_config_init(&server->http);
+    server->http.server_name = h2o_iovec_init(H2O_STRLIT("sluice"));
+    server->http.http1.upgrade_to_http2 = 0;
+    server->http.http1.req_timeout = config->server.request_timeout_ms;
+    server->http.handshake_timeout = config->server.request_timeout_ms;
+    /* h2o buffers a body before anyone has looked at the token: what nobody wants isn't taken. */
+    server->http.max_request_entity_size = takes_bodies(server->contract) || config->server.max_body < BODILESS_ENTITY
+                                               ? config->server.max_body
+                                               : BODILESS_ENTITY;
+    h2o_hostconf_t *host = h2o_config_register_host(&server->http, h2o_iovec_init(H2O_STRLIT("default")), 65535);
+    h2o_handler_t *handler = h2o_create_handler(h2o_config_register_path(host, "/", 0), sizeof(*handler));
+    handler->on_req = request_begin;
+}
+
+static enum status make_workers(struct server *server, struct failure *failure)
+{
+    server->workers = calloc(server->config->server.workers, sizeof(struct worker *));
+    if (server->workers == NULL)
+        return failure_set(failure, STATUS_FAILED, "out of memory");
+    while (server->worker_count < server->config->server.workers) {
+        enum status status =
+            worker_create(server, (unsigned)server->worker_count, &server->workers[server->worker_count], failure);
+        if (status != STATUS_OK)
+            return status;
+        server->worker_count++;
+    }
+    return STATUS_OK;
+}
+
+enum status server_create(const struct config *config, const struct handler *const *handlers, size_t handler_count,
+                          bool (*keep_waiting)(void), struct server **out, struct failure *failure)
+{
+    struct server *server = calloc(1, sizeof(*server));
+    if (server == NULL)
+        return failure_set(failure, STATUS_FAILED, "out of memory");
+    server->config = config;
+    enum status status = load_contract(server, handlers, handler_count, failure);
+    if (status == STATUS_OK)
+        status = read_secrets(server, failure);
+    if (status == STATUS_OK && config->server.tls_certificate != NULL)
+        status = listener_tls(config->server.tls_certificate, config->server.tls_key, config->server.tls_minimum,
+                              &server->tls, failure);
+    if (status == STATUS_OK)
+        status = make_tiers(server, failure);
+    if (status == STATUS_OK && strcmp(config->log.requests, "off") != 0)
+        status = audit_sink_create(config->log.requests, &server->sink, failure);
+    if (status == STATUS_OK) {
+        configure_http(server);
+        status = read_database(server, keep_waiting, failure);
+    }
+    if (status == STATUS_OK)
+        status = make_workers(server, failure);
+    if (status != STATUS_OK) {
+        server_destroy(server);
+        return status;
+    }
+    *out = server;
+    return STATUS_OK;
+}
+
+enum status server_start(struct server *server, struct failure *failure)
+{
+    enum status status = STATUS_OK;
+    for (size_t i = 0; status == STATUS_OK && i < server->worker_count; i++)
+        status = worker_start(server->workers[i], failure);
+    return status == STATUS_OK ? control_start(server->control, failure) : status;
+}
+
+void server_drain(struct server *server)
+{
+    uint32_t delay_ms = server->config->server.drain_delay_ms;
+    struct timespec delay = {delay_ms / 1000, (long)(delay_ms % 1000) * 1000000L};
+    atomic_store(&server->draining, true);
+    while (nanosleep(&delay, &delay) != 0)
+        ;
+    for (size_t i = 0; i < server->worker_count; i++)
+        worker_stop(server->workers[i]);
+    for (size_t i = 0; i < server->worker_count; i++)
+        worker_join(server->workers[i]);
+    control_stop(server->control);
+}
+
+void server_destroy(struct server *server)
+{
+    if (server == NULL)
+        return;
+    for (size_t i = 0; i < server->worker_count; i++)
+        worker_destroy(server->workers[i]);
+    free(server->workers);
+    control_destroy(server->control);
+    audit_sink_destroy(server->sink);
+    summary_destroy(server->summary);
+    catalog_free(server->catalog);
+    limiter_store_destroy(server->limiter_store);
+    if (server->http.hosts != NULL)
+        h2o_config_dispose(&server->http);
+    if (server->tls != NULL)
+        SSL_CTX_free(server->tls);
+    free(server->bindings);
+    openapi_free(server->contract);
+    free(server->tiers);
+    free(server->tier_headers);
+    buffer_free(&server->database_password);
+    buffer_free(&server->redis_password);
+    buffer_free(&server->cursor_secret);
+    free(server);
+}

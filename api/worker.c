@@ -1,0 +1,302 @@
+#include "api/worker.h"
+
+#include <linux/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "api/request.h"
+#include "audit/record.h"
+#include "base/log.h"
+
+#define PUBLISH_MS 500
+#define SWEEP_MS 5000
+#define SWEEPS_OF_GRACE 6 /* a reader's pace is judged over this many sweeps */
+#define REDIS_QUEUE 16384
+#define LIMIT_KEYS 65536
+#define SCAN_IDLE_MS 60000
+#define SEND_TIMEOUT_MS 30000 /* a peer that acknowledges nothing for this long is dropped */
+#define LAST_WORDS_MS 1000    /* after the drain's deadline: until cut connections must be gone */
+
+/* What every connection of ours is told after login. Rows are read as text, so their forms must not depend on how the
+ * server was configured. */
+#define COMMON_SETTINGS                                                                                                \
+    "TimeZone", "UTC", "DateStyle", "ISO, MDY", "IntervalStyle", "postgres", "bytea_output", "hex",                    \
+        "default_transaction_read_only", "on", "search_path", "", "jit", "off"
+
+/* A plan a statement, not one an execution: look-ups by key gain nothing from knowing the key. */
+static const char *const fast_settings[] = {COMMON_SETTINGS, "plan_cache_mode", "force_generic_plan", NULL};
+static const char *const scan_settings[] = {COMMON_SETTINGS, NULL};
+
+/* The first wall (DESIGN, decision 5): the reader is member of nothing and inherits nothing. */
+const char worker_login_check[] =
+    "select session_user = current_user and not r.rolsuper and not r.rolinherit and not r.rolbypassrls and"
+    " not exists (select 1 from pg_catalog.pg_auth_members m where m.member = r.oid)"
+    " from pg_catalog.pg_roles r where r.rolname = current_user";
+
+static enum status create_pools(struct worker *worker, struct failure *failure)
+{
+    const struct config *config = worker->server->config;
+    struct postgres_resolved resolved;
+    struct postgres_options fast = {.mode = POSTGRES_PIPELINED,
+                                    .connections = config->database.fast_connections,
+                                    .queue = config->database.fast_queue,
+                                    .statement_timeout_ms = config->database.fast_timeout_ms,
+                                    .settings = fast_settings,
+                                    .check = worker_login_check};
+    struct postgres_options scan = {.mode = POSTGRES_STREAMED,
+                                    .connections = config->database.scan_connections,
+                                    .queue = config->database.scan_queue,
+                                    .queue_timeout_ms = config->database.scan_queue_timeout_ms,
+                                    .statement_timeout_ms = config->database.scan_timeout_ms,
+                                    .idle_timeout_ms = SCAN_IDLE_MS,
+                                    .settings = scan_settings,
+                                    .check = worker_login_check};
+    enum status status = server_login(config, &worker->server->database_password, &resolved, &fast.login, failure);
+    scan.login = fast.login;
+    if (status == STATUS_OK)
+        status = postgres_create(worker->loop, &fast, &worker->fast, failure);
+    if (status == STATUS_OK)
+        status = postgres_create(worker->loop, &scan, &worker->scan, failure);
+    return status;
+}
+
+static enum status create_redis(struct worker *worker, struct failure *failure)
+{
+    const struct config *config = worker->server->config;
+    if (config->redis.address == NULL)
+        return STATUS_OK;
+    struct redis_options options = {.address = config->redis.address,
+                                    .database = config->redis.database,
+                                    .timeout_ms = config->redis.timeout_ms,
+                                    .queue = REDIS_QUEUE};
+    if (worker->server->redis_password.size != 0)
+        options.password = buffer_c_string(&worker->server->redis_password);
+    return redis_create(worker->loop, &options, &worker->redis, failure);
+}
+
+static enum status create_subjects(struct worker *worker, struct failure *failure)
+{
+    const struct config *config = worker->server->config;
+    struct tokens_options tokens = {config->auth.issuer,     config->auth.audience, config->auth.customer_claim,
+                                    config->auth.tier_claim, config->auth.leeway_s, config->auth.max_lifetime_s,
+                                    config->auth.cache};
+    struct limiter_options limiter = {worker->redis, config->redis.prefix, worker->server->limiter_store,
+                                      config->limits.instances, LIMIT_KEYS};
+    struct cache_options cache = {config->cache.memory, config->cache.ttl_ms, config->cache.stale_ms, worker->redis,
+                                  config->redis.prefix};
+    worker->tokens = tokens_create(worker->loop, worker->server->keys, &tokens);
+    worker->limiter = limiter_create(worker->loop, &limiter);
+    worker->cache = cache_create(worker->loop, &cache);
+    worker->gone = gone_create(worker->loop);
+    worker->audit = audit_log_create(worker->loop, worker->server->sink);
+    if (worker->tokens == NULL || worker->limiter == NULL || worker->cache == NULL || worker->gone == NULL ||
+        worker->audit == NULL)
+        return failure_set(failure, STATUS_FAILED, "out of memory or descriptors while worker %u was made",
+                           worker->index);
+    return STATUS_OK;
+}
+
+static enum status create_listener(struct worker *worker, struct failure *failure)
+{
+    const struct config *config = worker->server->config;
+    struct listener_options options = {
+        .address = &config->server.listen,
+        .share_port = true,
+        .tls = worker->server->tls,
+        .proxies = config->server.proxy_protocol ? &config->server.trusted_proxies : NULL,
+        .connections = &worker->server->connections,
+        .max_connections = config->server.max_connections,
+        .send_timeout_ms = SEND_TIMEOUT_MS,
+    };
+    return listener_create(worker->loop, &worker->context, worker->server->http.hosts, &options, &worker->listener,
+                           failure);
+}
+
+enum status worker_create(struct server *server, unsigned index, struct worker **out, struct failure *failure)
+{
+    struct worker *worker = calloc(1, sizeof(*worker));
+    if (worker == NULL || (worker->loop = loop_create()) == NULL) {
+        free(worker);
+        return failure_set(failure, STATUS_FAILED, "out of memory or descriptors while worker %u was made", index);
+    }
+    worker->server = server;
+    worker->index = index;
+    pthread_mutex_init(&worker->published_lock, NULL);
+    h2o_context_init(&worker->context, loop_evloop(worker->loop), &server->http);
+    enum status status = create_pools(worker, failure);
+    if (status == STATUS_OK)
+        status = create_redis(worker, failure);
+    if (status == STATUS_OK)
+        status = create_subjects(worker, failure);
+    if (status == STATUS_OK)
+        status = create_listener(worker, failure);
+    if (status != STATUS_OK) {
+        worker_destroy(worker);
+        return status;
+    }
+    *out = worker;
+    return STATUS_OK;
+}
+
+void worker_destroy(struct worker *worker)
+{
+    if (worker == NULL)
+        return;
+    loop_timer_stop(&worker->publish_timer);
+    loop_timer_stop(&worker->sweep_timer);
+    listener_destroy(worker->listener);
+    postgres_destroy(worker->fast);
+    postgres_destroy(worker->scan);
+    limiter_destroy(worker->limiter);
+    cache_destroy(worker->cache);
+    redis_destroy(worker->redis);
+    tokens_destroy(worker->tokens);
+    gone_destroy(worker->gone);
+    audit_log_destroy(worker->audit);
+    request_free_spares(worker);
+    h2o_context_dispose(&worker->context);
+    loop_destroy(worker->loop);
+    pthread_mutex_destroy(&worker->published_lock);
+    free(worker);
+}
+
+static void publish(struct worker *worker)
+{
+    struct metrics *metrics = &worker->metrics;
+    metrics->connections = listener_connections(worker->listener);
+    metrics->fast_up = postgres_is_up(worker->fast);
+    metrics->scan_up = postgres_is_up(worker->scan);
+    metrics->fast = postgres_statistics(worker->fast);
+    metrics->scan = postgres_statistics(worker->scan);
+    metrics->redis_configured = worker->redis != NULL;
+    metrics->redis_up = worker->redis != NULL && redis_is_up(worker->redis);
+    if (worker->redis != NULL)
+        metrics->redis = redis_statistics(worker->redis);
+    metrics->cache = cache_statistics(worker->cache);
+    metrics->limiter = limiter_statistics(worker->limiter);
+    metrics->tokens = tokens_statistics(worker->tokens);
+    pthread_mutex_lock(&worker->published_lock);
+    worker->published = *metrics;
+    pthread_mutex_unlock(&worker->published_lock);
+}
+
+static void on_publish(struct loop_timer *timer)
+{
+    struct worker *worker = H2O_STRUCT_FROM_MEMBER(struct worker, publish_timer, timer);
+    publish(worker);
+    loop_timer_start(worker->loop, timer, PUBLISH_MS, on_publish);
+}
+
+/* TCP_USER_TIMEOUT ends readers that stand still; this ends those that drip: what they acknowledge within the time of
+ * grace is too little, although there was more for them to take. */
+static void judge_reader(struct request *request, uint64_t wanted)
+{
+    struct tcp_info info;
+    socklen_t size = sizeof(info);
+    h2o_conn_t *connection = request->h2o->conn;
+    int fd = h2o_socket_get_fd(connection->callbacks->get_socket(connection));
+    struct respond *respond = &request->respond;
+    if (!respond->started || getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0 ||
+        (info.tcpi_unacked == 0 && info.tcpi_notsent_bytes == 0)) {
+        respond->sweeps = 0;
+        return;
+    }
+    if (respond->sweeps++ == 0) {
+        respond->acknowledged = info.tcpi_bytes_acked;
+        return;
+    }
+    if (respond->sweeps <= SWEEPS_OF_GRACE)
+        return;
+    respond->sweeps = 0;
+    if (info.tcpi_bytes_acked - respond->acknowledged >= wanted)
+        return;
+    struct linger reset = {1, 0};
+    request->reason = "slow-reader";
+    request->worker->metrics.slow_readers_cut++;
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    shutdown(fd, SHUT_RDWR);
+}
+
+static void on_sweep(struct loop_timer *timer)
+{
+    struct worker *worker = H2O_STRUCT_FROM_MEMBER(struct worker, sweep_timer, timer);
+    uint64_t wanted = worker->server->config->server.min_send_rate * SWEEP_MS * SWEEPS_OF_GRACE / 1000;
+    for (struct request *request = worker->requests; request != NULL; request = request->next)
+        judge_reader(request, wanted);
+    loop_timer_start(worker->loop, timer, SWEEP_MS, on_sweep);
+}
+
+/* Readiness has fallen by now: nothing new is sent here. What is idle ends, what is in flight is finished. */
+static void begin_stop(struct worker *worker)
+{
+    worker->stopping = true;
+    listener_stop(worker->listener);
+    h2o_context_request_shutdown(&worker->context);
+    listener_shut(worker->listener, SHUT_RD);
+}
+
+static void on_stop(struct loop_message *message)
+{
+    begin_stop(H2O_STRUCT_FROM_MEMBER(struct worker, stop_message, message));
+}
+
+static void run_until(struct worker *worker, uint64_t deadline_ms)
+{
+    while (listener_connections(worker->listener) != 0 && loop_now_ms(worker->loop) < deadline_ms)
+        loop_turn(worker->loop, 100);
+}
+
+static void *run(void *context)
+{
+    struct worker *worker = context;
+    char name[16];
+    snprintf(name, sizeof(name), "worker-%u", worker->index);
+    pthread_setname_np(pthread_self(), name);
+    listener_start(worker->listener);
+    on_publish(&worker->publish_timer);
+    if (worker->server->config->server.min_send_rate != 0)
+        on_sweep(&worker->sweep_timer);
+    while (!worker->stopping)
+        loop_turn(worker->loop, 1000);
+    run_until(worker, loop_now_ms(worker->loop) + worker->server->config->server.drain_timeout_ms);
+    size_t left = listener_connections(worker->listener);
+    if (left != 0) {
+        log_event(LOG_WARNING, "drain_timeout", "worker %u cuts %zu connections that did not end within drain_timeout",
+                  worker->index, left);
+        listener_shut(worker->listener, SHUT_RDWR);
+        run_until(worker, loop_now_ms(worker->loop) + LAST_WORDS_MS);
+    }
+    publish(worker);
+    return NULL;
+}
+
+enum status worker_start(struct worker *worker, struct failure *failure)
+{
+    int error = pthread_create(&worker->thread, NULL, run, worker);
+    if (error != 0)
+        return failure_set(failure, STATUS_FAILED, "could not start the thread of worker %u: %s", worker->index,
+                           strerror(error));
+    worker->started = true;
+    return STATUS_OK;
+}
+
+void worker_stop(struct worker *worker)
+{
+    worker->stop_message.on_message = on_stop;
+    loop_post(worker->loop, &worker->stop_message);
+}
+
+void worker_join(struct worker *worker)
+{
+    if (worker->started)
+        pthread_join(worker->thread, NULL);
+    worker->started = false;
+}
+
+void worker_add_metrics(struct worker *worker, struct metrics *sum)
+{
+    pthread_mutex_lock(&worker->published_lock);
+    metrics_add(sum, &worker->published);
+    pthread_mutex_unlock(&worker->published_lock);
+}

@@ -1,0 +1,15 @@
+#include "openapi/embedded.h"
+
+__asm__(".pushsection .rodata\n"
+        ".globl embedded_contract_begin, embedded_contract_end\n"
+        ".hidden embedded_contract_begin, embedded_contract_end\n"
+        "embedded_contract_begin:\n"
+        ".incbin \"" SLUICE_SOURCE_DIR "/openapi/openapi.yaml\"\n"
+        "embedded_contract_end:\n"
+        ".popsection\n");
+extern const char embedded_contract_begin[], embedded_contract_end[];
+
+struct text embedded_contract(void)
+{
+    return text_of(embedded_contract_begin, (size_t)(embedded_contract_end - embedded_contract_begin));
+}

@@ -1,0 +1,21 @@
+#include "sql/migrations.h"
+
+#define EMBED(symbol, file)                                                                                            \
+    __asm__(".pushsection .rodata\n"                                                                                   \
+            ".globl " #symbol "_begin, " #symbol "_end\n"                                                              \
+            ".hidden " #symbol "_begin, " #symbol "_end\n" #symbol "_begin:\n"                                         \
+            ".incbin \"" SLUICE_SOURCE_DIR "/sql/migrations/" file "\"\n" #symbol "_end:\n"                            \
+            ".byte 0\n"                                                                                                \
+            ".popsection\n");                                                                                          \
+    extern const char symbol##_begin[], symbol##_end[]
+
+EMBED(migration_0001, "0001_versions.sql");
+EMBED(migration_0002, "0002_customers.sql");
+EMBED(migration_0003, "0003_reader.sql");
+
+const struct migration migrations[] = {
+    {"0001_versions", migration_0001_begin, migration_0001_end},
+    {"0002_customers", migration_0002_begin, migration_0002_end},
+    {"0003_reader", migration_0003_begin, migration_0003_end},
+};
+const size_t migrations_count = sizeof(migrations) / sizeof(migrations[0]);
