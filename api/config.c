@@ -248,11 +248,13 @@ static void read_mapping(struct config_reader *reader, const struct yaml_node *n
         char path[160];
         snprintf(path, sizeof(path), "%s%s%.*s", prefix, prefix[0] != '\0' ? "." : "",
                  (int)(pair->key->text.size < 64 ? pair->key->text.size : 64), pair->key->text.data);
-        const struct config_field *field = find_field(path);
+        /* A dot or nothing in a key would make a path of its own. */
+        bool is_name = pair->key->text.size != 0 && memchr(pair->key->text.data, '.', pair->key->text.size) == NULL;
+        const struct config_field *field = is_name ? find_field(path) : NULL;
         if (field != NULL) {
             seen[field - fields] = true;
             field->read(reader, field, pair->value);
-        } else if (!is_section(path)) {
+        } else if (!is_name || !is_section(path)) {
             refuse_key(reader, pair->key, prefix);
         } else if (pair->value->kind == YAML_MAPPING) {
             read_mapping(reader, pair->value, path, seen);

@@ -56,6 +56,11 @@ static void check_server(struct config_reader *reader, const struct yaml_node *r
     bool known = false;
     check_file(reader, line_of(root, "server", "tls"), "server.tls.certificate", config->server.tls_certificate);
     check_file(reader, line_of(root, "server", "tls"), "server.tls.key", config->server.tls_key);
+    /* SO_REUSEPORT would let both be bound, and the kernel deal requests out to either. */
+    if (config->server.listen.size == config->server.admin.size &&
+        memcmp(&config->server.listen.address, &config->server.admin.address, config->server.listen.size) == 0)
+        config_complain(reader, line_of(root, "server", "admin"), "server.admin",
+                        "is the address of server.listen too; give another port");
     if (config->server.proxy_protocol && config->server.trusted_proxies.count == 0)
         config_complain(reader, line_of(root, "server", "proxy_protocol"), "server.proxy_protocol",
                         "needs server.trusted_proxies: without them every connection would be refused");

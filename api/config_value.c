@@ -206,8 +206,8 @@ bool config_parse_network(struct text text, struct config_network *network)
     if (host.size == 0 || !address_parse(host, &address) || (host.data[0] == '['))
         return false;
     bool is_v4 = address.ss_family == AF_INET;
-    if (is_v4 ? ((struct sockaddr_in *)&address)->sin_port != 0 : false)
-        return false;
+    if (is_v4 && memchr(host.data, ':', host.size) != NULL)
+        return false; /* a port, be it 0 */
     if (rest.data != NULL && (!text_to_int64(rest, &prefix) || prefix < 0 || prefix > (is_v4 ? 32 : 128)))
         return false;
     if (is_v4)

@@ -173,12 +173,14 @@ static void on_load_done(void *context, const struct postgres_error *error)
     load_end(load, error != NULL ? error->status : load->status);
 }
 
-void execute_load_start(struct execute_load *load)
+void execute_load_start(struct execute_load *load, enum status planned)
 {
     static const struct postgres_handlers handlers = {on_load_rows, on_load_done};
     struct postgres_query *query;
-    enum status status =
-        postgres_start(load->worker->fast, &load->plan.statement, load->plan.parameters, &handlers, load, &query);
+    enum status status = planned;
+    if (status == STATUS_OK)
+        status =
+            postgres_start(load->worker->fast, &load->plan.statement, load->plan.parameters, &handlers, load, &query);
     if (status != STATUS_OK)
         load_end(load, status);
 }

@@ -29,8 +29,9 @@ struct execute_load {
 };
 /* For a cache_request's `load`: NULL when memory ran out (then the load is finished with STATUS_FAILED already). */
 struct execute_load *execute_load_create(struct cache_load *cache);
-/* Runs load->plan in the fast lane, encodes, finishes the cache's load and frees everything. */
-void execute_load_start(struct execute_load *load);
+/* Runs load->plan in the fast lane, encodes, finishes the cache's load and frees everything. `planned` not STATUS_OK:
+ * there is no plan, the load ends with it. */
+void execute_load_start(struct execute_load *load, enum status planned);
 
 /* W/"…" of what stands under `key` at `version`, in the arena; TEXT_NONE for version 0. The same on every instance of
  * one release. */

@@ -5,7 +5,8 @@
 
 #define PRINCIPAL_MAX_SCOPES 64
 
-/* Who a verified token says is calling. Immutable; belongs to the token cache, counted by principal_ref/unref (one thread). */
+/* Who a verified token says is calling. Immutable; belongs to the token cache, counted by principal_ref/unref (one
+ * thread). */
 struct principal {
     struct text subject;
     struct text customer; /* ^[a-z][a-z0-9_]{0,40}$ */
@@ -13,8 +14,8 @@ struct principal {
     struct text token_id; /* jti; TEXT_NONE: none */
     struct text scopes[PRINCIPAL_MAX_SCOPES];
     size_t scope_count;
-    int64_t expires_at;   /* seconds since the epoch, leeway not added */
-    uint64_t serial;      /* unique per cache entry in this worker: what others may key memos by */
+    int64_t expires_at; /* seconds since the epoch, leeway not added */
+    uint64_t serial;    /* unique per cache entry in this worker: what others may key memos by */
 };
 
 /* A copy, texts included, with one reference. NULL: out of memory. */

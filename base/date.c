@@ -14,7 +14,7 @@ int32_t date_from_civil(int year, unsigned month, unsigned day)
     unsigned year_of_era = (unsigned)(year - era * 400);
     unsigned day_of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
     unsigned day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    return era * 146097 + (int)day_of_era - 719468;
+    return (int32_t)((int64_t)era * 146097 + day_of_era - 719468);
 }
 
 void date_to_civil(int32_t days, int *year, unsigned *month, unsigned *day_of_month)

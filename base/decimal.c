@@ -45,15 +45,17 @@ static struct decimal shortest(uint64_t fraction, int biased)
     uint64_t significand = biased != 0 ? fraction | (uint64_t)1 << 52 : fraction;
     int binary = (biased != 0 ? biased : 1) - 1075;
     bool closer = fraction == 0 && biased > 1; /* the neighbour below is only half as far as the one above */
-    bool odd = (significand & 1) != 0;         /* a tie reads back as the even neighbour: bounds excluded */
-    /* floor(log10(2^binary)), for `closer` of 3/4 of it; then floor(log2(10^-exponent)): both exact in this range. */
+    /* floor(log10(2^binary)), for `closer` of 3/4 of it; then floor(log2(10^-exponent)): both exact in this range.
+     * gcc and clang shift the sign in. */
+    /* cppcheck-suppress shiftNegativeLHS */
     int exponent = (binary * 1262611 - (closer ? 524031 : 0)) >> 22;
     int shift = binary + ((-exponent * 1741647) >> 19) + 1;
     struct decimal_power power = decimal_powers[-exponent - DECIMAL_TABLE_FIRST];
     uint64_t lower = multiply(power, (4 * significand - 2 + closer) << shift);
     uint64_t middle = multiply(power, (4 * significand) << shift);
     uint64_t upper = multiply(power, (4 * significand + 2) << shift);
-    struct decimal best = choose(lower + odd, middle, upper - odd, exponent);
+    /* Without the bounds, which PostgreSQL leaves out too: only a reader that rounds ties to even would take them. */
+    struct decimal best = choose(lower + 1, middle, upper - 1, exponent);
     for (; best.digits % 10 == 0; best.digits /= 10)
         best.exponent++;
     return best;

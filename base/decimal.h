@@ -6,8 +6,8 @@
 
 #define DECIMAL_TEXT_SIZE 25 /* "-1.2345678901234567e-308", no NUL, rounded up */
 
-/* Writes the decimal of fewest digits (17 at most) that reads back as the same double, of several the closest; returns
- * its length. `value` is finite. No NUL. */
+/* Writes the decimal of fewest digits (17 at most) that every reader takes for the same double, so none halfway to its
+ * neighbour; of several the closest. Returns its length. `value` is finite. No NUL. */
 size_t decimal_format(double value, char out[DECIMAL_TEXT_SIZE]);
 
 #endif

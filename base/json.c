@@ -158,7 +158,7 @@ void json_raw(struct json *json, struct text raw)
     buffer_append_text(json->buffer, raw);
 }
 
-void json_null(struct json *json)
+void json_nothing(struct json *json)
 {
     json_raw(json, TEXT("null"));
 }
@@ -166,14 +166,14 @@ void json_null(struct json *json)
 void json_text(struct json *json, struct text text)
 {
     if (text.data == NULL) {
-        json_null(json);
+        json_nothing(json);
         return;
     }
     separate(json);
     json_append_string(json->buffer, text);
 }
 
-void json_string(struct json *json, const char *string)
+void json_c_string(struct json *json, const char *string)
 {
     json_text(json, text_from_string(string));
 }
@@ -204,7 +204,7 @@ void json_field_text(struct json *json, const char *key, struct text text)
 void json_field_string(struct json *json, const char *key, const char *string)
 {
     json_key(json, text_from_string(key));
-    json_string(json, string);
+    json_c_string(json, string);
 }
 
 void json_field_int64(struct json *json, const char *key, int64_t value)

@@ -4,6 +4,8 @@
 
 #include "base/buffer.h"
 
+/* Names that jansson has already (json_string, json_null) are left to it. */
+
 /* A quoted string: escapes '"', '\\' and control characters; each maximal invalid UTF-8 part becomes U+FFFD. */
 void json_append_string(struct buffer *buffer, struct text text);
 /* The shortest decimal that reads back as the same double (17 digits at most); NaN and infinities as strings, as
@@ -26,11 +28,11 @@ void json_open_array(struct json *json);
 void json_close_array(struct json *json);
 void json_key(struct json *json, struct text key);
 void json_text(struct json *json, struct text text); /* text.data == NULL writes null */
-void json_string(struct json *json, const char *string);
+void json_c_string(struct json *json, const char *string);
 void json_int64(struct json *json, int64_t value);
 void json_double(struct json *json, double value);
 void json_bool(struct json *json, bool value);
-void json_null(struct json *json);
+void json_nothing(struct json *json);
 /* `raw` is JSON already. */
 void json_raw(struct json *json, struct text raw);
 

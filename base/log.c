@@ -1,6 +1,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -48,7 +49,7 @@ static bool still_running(void)
     return running;
 }
 
-/* Waits until a non-blocking descriptor takes more. False once the log is to stop and nobody reads. */
+/* Waits until the descriptor takes more. False once the log is to stop and nobody reads. */
 static bool wait_writable(int fd)
 {
     for (;;) {
@@ -61,12 +62,15 @@ static bool wait_writable(int fd)
     }
 }
 
-/* What was not written, from *text on, remains in it. */
+/* What was not written, from *text on, remains in it. Standard output is often a blocking pipe: in pieces that a
+ * writable one takes whole, because a write that waits for its reader would hold up log_stop for ever. */
 static bool write_all(int fd, struct text *text)
 {
     while (text->size != 0) {
-        ssize_t written = write(fd, text->data, text->size);
-        if (written < 0 && (errno == EINTR || (errno == EAGAIN && wait_writable(fd))))
+        if (!wait_writable(fd))
+            return false;
+        ssize_t written = write(fd, text->data, text->size < PIPE_BUF ? text->size : PIPE_BUF);
+        if (written < 0 && (errno == EINTR || errno == EAGAIN))
             continue;
         if (written <= 0)
             return false;
@@ -80,9 +84,11 @@ static void write_batch(struct text lines)
 {
     struct text line_end = TEXT("\n");
     const char *start = lines.data;
-    bool written = (!the_log.torn || write_all(the_log.fd, &line_end)) && write_all(the_log.fd, &lines);
-    if (written || lines.data != start)
-        the_log.torn = !written && lines.data[-1] != '\n';
+    if (the_log.torn)
+        the_log.torn = !write_all(the_log.fd, &line_end);
+    bool written = !the_log.torn && write_all(the_log.fd, &lines);
+    if (lines.data != start)
+        the_log.torn = lines.data[-1] != '\n';
     if (!written)
         atomic_fetch_add(&the_log.dropped, count_lines(lines));
 }

@@ -3,7 +3,8 @@
 #include "base/json.h"
 #include "base/yaml.h"
 
-#define NUMBER_SIZE 64 /* bytes; what text_to_double reads at most */
+#define WHOLE_DIGITS 308 /* a whole number of as many is always finite as a double */
+#define NUMBER_SIZE 64   /* bytes; what text_to_double reads at most */
 
 /* The parts of a decimal number as YAML has it: "+.5", "007", "1.", "-3e+4". JSON wants some of them otherwise. */
 struct decimal {
@@ -168,7 +169,8 @@ static bool append_number(const struct yaml_node *node, struct json *json)
         json_int64(json, integer);
         return true;
     }
-    if (!read_decimal(node->text, &number) || (number.exponent.size != 0 && !yaml_to_double(node, &value)))
+    if (!read_decimal(node->text, &number) || number.whole.size > WHOLE_DIGITS ||
+        (number.exponent.size != 0 && !yaml_to_double(node, &value)))
         return false;
     json_raw(json, TEXT(""));
     append_decimal(json->buffer, &number);
@@ -179,7 +181,7 @@ static void append_scalar(const struct yaml_node *node, struct json *json)
 {
     bool boolean;
     if (yaml_is_null(node))
-        json_null(json);
+        json_nothing(json);
     else if (yaml_to_bool(node, &boolean))
         json_bool(json, boolean);
     else if (!is_plain(node) || !append_number(node, json))

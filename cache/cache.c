@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/buffer.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/lru.h"
 
@@ -12,7 +13,13 @@
 #define BUCKETS 1024                    /* of loads under way, by key */
 #define REDIS_PAYLOAD ((size_t)1 << 20) /* bytes; larger payloads stay in the worker */
 #define RETRY_MS 200                    /* after a failed load a stale entry stands in this long without another try */
-#define VERSION_SIZE 8                  /* bytes in front of a payload in Redis */
+
+/* In front of a payload in Redis. Little-endian machines only share one Redis with their like. */
+struct stored {
+    uint64_t check; /* hash_stable of all that follows: a foreign, cut or older form of value is a miss */
+    uint64_t version;
+    int64_t loaded_ms; /* since the epoch: the neighbour's clock goes on where ours was */
+};
 
 /* What is in the LRU; `shown` is what others hold. */
 struct entry {
@@ -256,39 +263,64 @@ static struct text redis_key(struct cache *cache, struct text key)
 
 static void write_redis(struct cache *cache, struct text key, const struct entry *entry)
 {
-    /* Without a version only the age tells freshness, which Redis must then end. */
-    uint64_t keep_ms =
-        entry->shown.version != 0 ? (uint64_t)cache->options.ttl_ms + cache->options.stale_ms : cache->options.ttl_ms;
+    uint64_t keep_ms = (uint64_t)cache->options.ttl_ms + cache->options.stale_ms;
+    size_t size = sizeof(struct stored) + entry->shown.payload.size;
     if (cache->options.redis == NULL || !redis_is_up(cache->options.redis) ||
         entry->shown.payload.size > REDIS_PAYLOAD || keep_ms == 0)
         return;
-    char milliseconds[24];
-    int size = snprintf(milliseconds, sizeof(milliseconds), "%llu", (unsigned long long)keep_ms);
-    char *value = malloc(VERSION_SIZE + entry->shown.payload.size);
+    char milliseconds[24], *value = malloc(size);
     if (value == NULL)
         return;
-    memcpy(value, &entry->shown.version, VERSION_SIZE);
-    memcpy(value + VERSION_SIZE, entry->payload, entry->shown.payload.size);
-    struct text arguments[] = {TEXT("SET"), redis_key(cache, key),
-                               text_of(value, VERSION_SIZE + entry->shown.payload.size), TEXT("PX"),
-                               text_of(milliseconds, (size_t)size)};
+    struct stored stored = {.version = entry->shown.version, .loaded_ms = clock_wall_us() / 1000};
+    memcpy(value + sizeof(stored), entry->payload, entry->shown.payload.size);
+    memcpy(value, &stored, sizeof(stored));
+    stored.check = hash_stable(text_of(value + sizeof(stored.check), size - sizeof(stored.check)));
+    memcpy(value, &stored.check, sizeof(stored.check));
+    int digits = snprintf(milliseconds, sizeof(milliseconds), "%llu", (unsigned long long)keep_ms);
+    struct text arguments[] = {TEXT("SET"), redis_key(cache, key), text_of(value, size), TEXT("PX"),
+                               text_of(milliseconds, (size_t)digits)};
     /* A full queue costs a load elsewhere, no more. */
     enum status ignored = redis_send(cache->options.redis, 5, arguments, NULL, NULL);
     (void)ignored;
     free(value);
 }
 
-/* Puts the entry (its reference is taken over) into the table and answers those who wait for the load. */
-static void adopt(struct cache_load *load, struct entry *entry, enum cache_source source, bool keep)
+/* One reference, as old as it is; NULL: nothing of ours. */
+static struct entry *read_redis(const struct cache *cache, const struct redis_reply *reply)
+{
+    struct stored stored;
+    if (reply == NULL || reply->type != REDIS_TEXT || reply->text.size < sizeof(stored))
+        return NULL;
+    struct text value = reply->text;
+    memcpy(&stored, value.data, sizeof(stored));
+    if (hash_stable(text_of(value.data + sizeof(stored.check), value.size - sizeof(stored.check))) != stored.check)
+        return NULL;
+    struct entry *entry =
+        make_entry(cache, text_of(value.data + sizeof(stored), value.size - sizeof(stored)), stored.version, false);
+    int64_t age_ms = clock_wall_us() / 1000 - stored.loaded_ms;
+    if (entry != NULL && age_ms > 0) /* clocks of two machines differ: never younger than now */
+        entry->loaded_ms -= (uint64_t)age_ms < entry->loaded_ms ? (uint64_t)age_ms : entry->loaded_ms;
+    return entry;
+}
+
+/* Puts the entry into the table, unless a later version is there: a load that a newer one overtook doesn't replace what
+ * that one brought. A version that is not known is the newest there is. */
+static void keep_entry(struct cache_load *load, struct entry *entry)
 {
     struct cache *cache = load->cache;
-    struct entry *known = lru_get(cache->entries, text_of(load->key, load->key_size), load->hash);
-    /* A load that a newer one overtook doesn't replace what that one brought. */
-    if (keep && (known == NULL || known->shown.version <= entry->shown.version)) {
-        entry->references++;
-        lru_put(cache->entries, text_of(load->key, load->key_size), load->hash, entry,
-                sizeof(*entry) + entry->shown.payload.size + load->key_size);
-    }
+    struct text key = text_of(load->key, load->key_size);
+    struct entry *known = lru_get(cache->entries, key, load->hash);
+    if (known != NULL && entry->shown.version != 0 && known->shown.version > entry->shown.version)
+        return;
+    entry->references++;
+    lru_put(cache->entries, key, load->hash, entry, sizeof(*entry) + entry->shown.payload.size + load->key_size);
+}
+
+/* The entry's reference is taken over. */
+static void adopt(struct cache_load *load, struct entry *entry, enum cache_source source, bool keep)
+{
+    if (keep)
+        keep_entry(load, entry);
     conclude(load, STATUS_OK, entry, source);
     cache_entry_unref(&entry->shown);
 }
@@ -296,24 +328,24 @@ static void adopt(struct cache_load *load, struct entry *entry, enum cache_sourc
 static void on_redis(void *context, const struct redis_reply *reply)
 {
     struct cache_load *load = context;
-    uint64_t version;
-    if (load->cache == NULL) {
+    struct cache *cache = load->cache;
+    if (cache == NULL) {
         free_load(load);
         return;
     }
-    if (reply != NULL && reply->type == REDIS_TEXT && reply->text.size >= VERSION_SIZE) {
-        memcpy(&version, reply->text.data, VERSION_SIZE);
-        if (version >= load->version) {
-            struct entry *entry = make_entry(
-                load->cache, text_of(reply->text.data + VERSION_SIZE, reply->text.size - VERSION_SIZE), version, false);
-            if (entry != NULL) {
-                load->cache->statistics.hits_redis++;
-                adopt(load, entry, CACHE_REDIS, true);
-                return;
-            }
-        }
+    struct entry *entry = read_redis(cache, reply);
+    if (entry != NULL && is_fresh(cache, entry, load->version)) {
+        cache->statistics.hits_redis++;
+        adopt(load, entry, CACHE_REDIS, true);
+        return;
     }
-    load->cache->statistics.misses++;
+    if (entry != NULL) {
+        /* Outdated: it may stand in, if this worker has nothing itself. */
+        if (lru_get(cache->entries, text_of(load->key, load->key_size), load->hash) == NULL)
+            keep_entry(load, entry);
+        cache_entry_unref(&entry->shown);
+    }
+    cache->statistics.misses++;
     load->load(load, load->argument);
 }
 
@@ -390,7 +422,9 @@ struct cache_wait *cache_get(struct cache *cache, const struct cache_request *re
 {
     const struct cache_entry *fresh = cache_peek(cache, request->key, request->version);
     if (fresh != NULL) {
+        cache_entry_ref(fresh); /* the answer may call us, and push it out */
         on_answer(context, STATUS_OK, fresh, CACHE_MEMORY);
+        cache_entry_unref(fresh);
         return NULL;
     }
     uint64_t hash = hash_text(request->key);

@@ -83,7 +83,7 @@ enum status fetch_now(const struct fetch_options *options, struct buffer *out, s
     return STATUS_OK;
 }
 
-/* Shared by the caller and the transfer's thread; the one who lets go last frees it. */
+/* Shared by the caller, the transfer's thread and the message between them; the one who lets go last frees it. */
 struct fetch {
     atomic_int references;
     pthread_mutex_t lock;
@@ -118,7 +118,7 @@ static void on_finished(struct loop_message *message)
         fetch->on_done(fetch->context, fetch->status, body, &fetch->failure);
         let_go(fetch); /* the caller's */
     }
-    let_go(fetch); /* the thread's */
+    let_go(fetch); /* the message's */
 }
 
 static void *fetch_main(void *context)
@@ -128,11 +128,12 @@ static void *fetch_main(void *context)
     /* A cancelled fetch may outlive its loop: nothing is posted then. */
     pthread_mutex_lock(&fetch->lock);
     bool cancelled = fetch->cancelled;
-    if (!cancelled)
+    if (!cancelled) {
+        atomic_fetch_add(&fetch->references, 1);
         loop_post(fetch->loop, &fetch->message);
+    }
     pthread_mutex_unlock(&fetch->lock);
-    if (cancelled)
-        let_go(fetch);
+    let_go(fetch);
     return NULL;
 }
 

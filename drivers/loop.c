@@ -23,6 +23,7 @@ struct loop {
     int wakeup_fd;
     pthread_mutex_t lock;
     struct loop_message *first, **last; /* under the lock */
+    struct loop_message *taken;         /* being handled; the loop's thread only */
 };
 
 struct loop_watch {
@@ -230,15 +231,19 @@ void loop_watch_stop(struct loop_watch *watch)
 
 void loop_deliver(struct loop *loop)
 {
+    struct loop_message **end = &loop->taken;
+    while (*end != NULL)
+        end = &(*end)->next;
     pthread_mutex_lock(&loop->lock);
-    struct loop_message *message = loop->first;
+    *end = loop->first;
     loop->first = NULL;
     loop->last = &loop->first;
     pthread_mutex_unlock(&loop->lock);
-    while (message != NULL) {
-        struct loop_message *next = message->next;
+    /* Called from within a message, this handles those behind it too: their owner may be about to go. */
+    while (loop->taken != NULL) {
+        struct loop_message *message = loop->taken;
+        loop->taken = message->next;
         message->on_message(message);
-        message = next;
     }
 }
 

@@ -1,17 +1,34 @@
 /* PQcancel opens a connection of its own and blocks: a thread does that. */
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "drivers/postgres_private.h"
 
+/* Shared by the pool and the thread; the one who lets go last frees it. */
 struct canceller {
+    atomic_int references;
     struct loop *loop;
-    pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct cancel_job *first, **last; /* under the lock */
     bool stopping;                    /* under the lock */
     void (*on_returned)(struct connection *connection);
 };
+
+static void let_go(struct canceller *canceller)
+{
+    if (atomic_fetch_sub(&canceller->references, 1) != 1)
+        return;
+    pthread_mutex_destroy(&canceller->lock);
+    pthread_cond_destroy(&canceller->changed);
+    free(canceller);
+}
+
+static void free_job(struct cancel_job *job)
+{
+    PQfreeCancel(job->cancel);
+    free(job);
+}
 
 static struct cancel_job *next_job(struct canceller *canceller)
 {
@@ -37,15 +54,17 @@ static void *canceller_main(void *context)
         /* A failure is met by the connection's deadline. */
         int ignored = PQcancel(job->cancel, reason, sizeof(reason));
         (void)ignored;
-        loop_post(canceller->loop, &job->message);
+        /* Under the lock: once the pool has said that it goes, nothing is posted any more. */
+        pthread_mutex_lock(&canceller->lock);
+        bool stopping = canceller->stopping;
+        if (!stopping)
+            loop_post(canceller->loop, &job->message);
+        pthread_mutex_unlock(&canceller->lock);
+        if (stopping)
+            free_job(job);
     }
+    let_go(canceller);
     return NULL;
-}
-
-static void free_job(struct cancel_job *job)
-{
-    PQfreeCancel(job->cancel);
-    free(job);
 }
 
 static void on_job_done(struct loop_message *message)
@@ -62,14 +81,18 @@ struct canceller *canceller_create(struct loop *loop)
     struct canceller *canceller = calloc(1, sizeof(*canceller));
     if (canceller == NULL)
         return NULL;
+    pthread_t thread;
+    atomic_init(&canceller->references, 2);
     canceller->loop = loop;
     canceller->last = &canceller->first;
     pthread_mutex_init(&canceller->lock, NULL);
     pthread_cond_init(&canceller->changed, NULL);
-    if (pthread_create(&canceller->thread, NULL, canceller_main, canceller) != 0) {
-        free(canceller);
+    if (pthread_create(&thread, NULL, canceller_main, canceller) != 0) {
+        atomic_store(&canceller->references, 1);
+        let_go(canceller);
         return NULL;
     }
+    pthread_detach(thread);
     return canceller;
 }
 
@@ -79,18 +102,18 @@ void canceller_destroy(struct canceller *canceller)
         return;
     pthread_mutex_lock(&canceller->lock);
     canceller->stopping = true;
+    struct cancel_job *job = canceller->first;
+    canceller->first = NULL;
+    canceller->last = &canceller->first;
     pthread_cond_signal(&canceller->changed);
     pthread_mutex_unlock(&canceller->lock);
-    pthread_join(canceller->thread, NULL);
-    while (canceller->first != NULL) {
-        struct cancel_job *job = canceller->first;
-        canceller->first = job->next;
+    while (job != NULL) {
+        struct cancel_job *next = job->next;
         free_job(job);
+        job = next;
     }
     loop_deliver(canceller->loop);
-    pthread_mutex_destroy(&canceller->lock);
-    pthread_cond_destroy(&canceller->changed);
-    free(canceller);
+    let_go(canceller);
 }
 
 bool canceller_run(struct canceller *canceller, struct connection *connection,

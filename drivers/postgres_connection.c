@@ -243,6 +243,13 @@ static void on_connect_event(void *context)
     poll_connect(context);
 }
 
+/* libpq would print them on stderr. What matters comes as an error too. */
+static void ignore_notice(void *context, const char *message)
+{
+    (void)context;
+    (void)message;
+}
+
 void connection_open(struct connection *connection)
 {
     const char *keywords[POSTGRES_KEYWORDS], *values[POSTGRES_KEYWORDS];
@@ -255,6 +262,7 @@ void connection_open(struct connection *connection)
         connection_lost(connection, connection->pg != NULL ? PQerrorMessage(connection->pg) : "out of memory");
         return;
     }
+    PQsetNoticeProcessor(connection->pg, ignore_notice, NULL);
     loop_timer_start(connection->pool->loop, &connection->timer, login->connect_timeout_ms, connection_on_timer);
     connection->watch = loop_watch_start(connection->pool->loop, PQsocket(connection->pg), on_connect_event,
                                          on_connect_event, connection);

@@ -66,26 +66,39 @@ static bool send_prepare(struct connection *connection, struct postgres_query *q
     return true;
 }
 
-void pipeline_send(struct connection *connection, struct postgres_query *query)
+static bool send_prepared(struct connection *connection, struct postgres_query *query)
 {
     char name[20];
+    statement_name(query->statement->id, name);
+    return (connection_is_prepared(connection, query->statement->id) || send_prepare(connection, query)) &&
+           PQsendQueryPrepared(connection->pg, name, (int)query->parameter_count, query->values, NULL, NULL, 0) == 1;
+}
+
+/* Without a prepared statement: what is sent for the second time depends on no other segment. */
+static bool send_alone(struct connection *connection, struct postgres_query *query)
+{
+    const struct postgres_statement *statement = query->statement;
+    return PQsendQueryParams(connection->pg, statement->sql, (int)statement->parameter_count,
+                             statement->parameter_types, query->values, NULL, NULL, 0) == 1;
+}
+
+void pipeline_send(struct connection *connection, struct postgres_query *query)
+{
+    bool alone = query->alone;
     query->connection = connection;
     connection->in_flight++;
-    if (query->alone)
+    if (alone)
         end_segment(connection);
-    statement_name(query->statement->id, name);
-    bool sent =
-        connection->state == CONNECTION_READY &&
-        (connection_is_prepared(connection, query->statement->id) || send_prepare(connection, query)) &&
-        PQsendQueryPrepared(connection->pg, name, (int)query->parameter_count, query->values, NULL, NULL, 0) == 1;
-    if (!sent) {
-        /* Where the connection was lost within these calls, the query has been failed with the others. */
+    if (connection->state != CONNECTION_READY)
+        return; /* lost within that: the query has been failed with the others, and may be gone */
+    if (!(alone ? send_alone(connection, query) : send_prepared(connection, query))) {
+        /* The same, where it was lost within these calls. */
         if (connection->state == CONNECTION_READY)
             connection_lost(connection, PQerrorMessage(connection->pg));
         return;
     }
-    push_slot(connection, SLOT_QUERY, query, 0);
-    if (++connection->segment >= SEGMENT_MAX || query->alone)
+    push_slot(connection, SLOT_QUERY, query, query->statement->id);
+    if (++connection->segment >= SEGMENT_MAX || alone)
         end_segment(connection);
 }
 
@@ -103,6 +116,29 @@ void pipeline_flush(struct connection *connection)
         loop_watch_writable(connection->watch, true);
 }
 
+/* The server has it not. Whoever sent a Parse of it since then will know better. */
+static void forget_one(struct connection *connection, uint64_t statement)
+{
+    for (size_t i = 1; i < connection->slot_count; i++) {
+        const struct slot *slot = &connection->slots[(connection->slot_first + i) % SLOTS];
+        if (slot->kind == SLOT_PREPARE && slot->statement == statement)
+            return;
+    }
+    connection_set_prepared(connection, statement, false);
+}
+
+/* Segments are sent before the answers of those ahead of them are known: where a Parse was in a segment that was
+ * spoiled, the next segments miss its statement. That is not the query's fault: it is sent again like one that a
+ * neighbour spoiled. */
+static bool is_statement_missing(struct connection *connection, const struct slot *slot, const PGresult *result)
+{
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    if (slot->kind != SLOT_QUERY || state == NULL || strcmp(state, "26000") != 0)
+        return false;
+    forget_one(connection, slot->statement);
+    return slot->query == NULL || !slot->query->alone;
+}
+
 /* The first error of a query is its own; what follows is only its echo. */
 static void note_error(struct postgres_query *query, const PGresult *result)
 {
@@ -118,13 +154,15 @@ static void take_result(struct connection *connection, struct slot *slot, const 
     struct postgres_rows rows = {result};
     switch (PQresultStatus(result)) {
     case PGRES_FATAL_ERROR:
+        if (is_statement_missing(connection, slot, result))
+            break;
         note_error(query, result);
         if (slot->kind == SLOT_PREPARE)
-            connection_set_prepared(connection, slot->statement, false);
+            forget_one(connection, slot->statement);
         break;
     case PGRES_PIPELINE_ABORTED:
         if (slot->kind == SLOT_PREPARE)
-            connection_set_prepared(connection, slot->statement, false);
+            forget_one(connection, slot->statement);
         break;
     case PGRES_TUPLES_OK:
     case PGRES_COMMAND_OK:
@@ -163,7 +201,8 @@ void pipeline_read(struct connection *connection)
 {
     struct postgres *pool = connection->pool;
     PGconn *pg = connection->pg;
-    while (connection->pg == pg && connection->slot_count != 0 && !PQisBusy(pg)) {
+    bool is_lost = false;
+    while (connection->pg == pg && !is_lost && connection->slot_count != 0 && !PQisBusy(pg)) {
         PGresult *result = PQgetResult(pg);
         struct slot *front = &connection->slots[connection->slot_first];
         if (result == NULL) {
@@ -178,9 +217,10 @@ void pipeline_read(struct connection *connection)
             pop_slot(connection);
         else
             take_result(connection, front, result);
+        is_lost = postgres_result_is_fatal(result);
         PQclear(result);
     }
-    if (connection->pg == pg && PQstatus(pg) == CONNECTION_BAD) {
+    if (connection->pg == pg && (is_lost || PQstatus(pg) == CONNECTION_BAD)) {
         connection_lost(connection, PQerrorMessage(pg));
         return;
     }
@@ -201,6 +241,6 @@ void pipeline_fail(struct connection *connection)
         if (query == NULL)
             return;
         query->connection = NULL;
-        query_finish(query, &error);
+        query_finish(query, query->has_error ? &query->error : &error);
     }
 }

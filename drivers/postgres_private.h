@@ -26,7 +26,7 @@ enum slot_kind { SLOT_PREPARE, SLOT_QUERY, SLOT_SYNC, SLOT_IGNORED };
 struct slot {
     enum slot_kind kind;
     struct postgres_query *query; /* NULL: nobody waits any more */
-    uint64_t statement;           /* PREPARE: its id */
+    uint64_t statement;           /* PREPARE, QUERY: its id */
 };
 
 enum query_step { STEP_FORGET, STEP_PREPARE, STEP_EXECUTE }; /* streamed queries take them one by one */
@@ -59,6 +59,8 @@ struct connection {
     unsigned cancels_pending; /* jobs that the helper thread has not come back from */
     bool drained;
     struct postgres_query *query; /* streamed */
+    enum query_step step;         /* streamed: what was sent last, which may outlive its query */
+    uint64_t step_statement;      /* its statement's id */
     struct slot slots[SLOTS];     /* pipelined: a ring */
     size_t slot_first, slot_count;
     size_t in_flight, segment; /* queries; queries since the last Sync */
@@ -75,7 +77,8 @@ struct cancel_job {
 
 struct canceller; /* the helper thread */
 struct canceller *canceller_create(struct loop *loop);
-/* Waits for the job at hand, drops the others, delivers what was posted. */
+/* Drops the jobs that wait, delivers what was posted. The thread ends by itself once PQcancel, which knows no limit of
+ * time, has returned. */
 void canceller_destroy(struct canceller *canceller);
 /* False: out of memory; the connection must be closed instead. on_returned comes on the loop when PQcancel has
  * returned. */
@@ -136,6 +139,8 @@ struct postgres_rows {
     const PGresult *result;
 };
 void postgres_error_from_result(struct postgres_error *error, const PGresult *result);
+/* The server is about to close the connection. */
+bool postgres_result_is_fatal(const PGresult *result);
 void postgres_error_set(struct postgres_error *error, enum status status, const char *message);
 /* Keywords for PQconnectdbParams; at most POSTGRES_KEYWORDS with the NULL. */
 #define POSTGRES_KEYWORDS 16

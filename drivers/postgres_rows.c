@@ -70,6 +70,12 @@ void postgres_error_from_result(struct postgres_error *error, const PGresult *re
     snprintf(error->sqlstate, sizeof(error->sqlstate), "%s", state != NULL ? state : "");
 }
 
+bool postgres_result_is_fatal(const PGresult *result)
+{
+    const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+    return severity != NULL && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
+}
+
 void postgres_keywords(const struct postgres_login *login, char port[8], char timeout[16],
                        const char *keywords[POSTGRES_KEYWORDS], const char *values[POSTGRES_KEYWORDS])
 {

@@ -73,6 +73,9 @@ static enum status check_result(PGresult *result, struct failure *failure)
     ExecStatusType kind = PQresultStatus(result);
     if (kind == PGRES_TUPLES_OK || kind == PGRES_COMMAND_OK || kind == PGRES_EMPTY_QUERY)
         return STATUS_OK;
+    if (kind == PGRES_COPY_IN || kind == PGRES_COPY_OUT)
+        return failure_set(failure, STATUS_FAILED,
+                           "COPY from stdin or to stdout has no other end here; use INSERT, or psql");
     struct postgres_error error;
     postgres_error_from_result(&error, result);
     return failure_set(failure, error.status, "%s (SQLSTATE %s)", error.message, error.sqlstate);
@@ -102,5 +105,26 @@ enum status postgres_session_script(struct postgres_session *session, const char
     PGresult *result = PQexec(session->pg, sql);
     enum status status = check_result(result, failure);
     PQclear(result);
+    return status;
+}
+
+enum status postgres_session_set_password(struct postgres_session *session, const char *role, const char *password,
+                                          struct failure *failure)
+{
+    struct buffer sql;
+    char *verifier = PQencryptPasswordConn(session->pg, password, role, NULL);
+    if (verifier == NULL)
+        return failure_set(failure, STATUS_FAILED, "no verifier could be made of the password: %s",
+                           PQerrorMessage(session->pg));
+    buffer_init(&sql, 4096);
+    buffer_append_literal(&sql, "alter role ");
+    postgres_append_identifier(&sql, text_from_string(role));
+    buffer_append_literal(&sql, " password ");
+    postgres_append_literal(&sql, text_from_string(verifier));
+    PQfreemem(verifier);
+    const char *statement = buffer_c_string(&sql);
+    enum status status = statement != NULL ? postgres_session_script(session, statement, failure)
+                                           : failure_set(failure, STATUS_TOO_LARGE, "the password is too long");
+    buffer_free(&sql);
     return status;
 }

@@ -26,6 +26,10 @@ enum status postgres_session_query(struct postgres_session *session, const char 
 /* Several statements without parameters, simple protocol (one implicit transaction). For migrations. */
 enum status postgres_session_script(struct postgres_session *session, const char *sql,
                                     struct failure *failure) MUST_CHECK;
+/* ALTER ROLE … PASSWORD with a verifier made here (SCRAM where the server wants it), so that no password travels in SQL
+ * or stands in the server's log. `role` and `password` are NUL-terminated. */
+enum status postgres_session_set_password(struct postgres_session *session, const char *role, const char *password,
+                                          struct failure *failure) MUST_CHECK;
 /* An identifier or literal as SQL; failure sticks in the buffer. identifier: always double-quoted. The one function for
  * quoting. */
 void postgres_append_identifier(struct buffer *buffer, struct text name);

@@ -8,6 +8,7 @@
 #define CANCEL_DEADLINE_MS 2000
 
 static void deliver(struct connection *connection);
+static void drain(struct connection *connection);
 
 static void send_step(struct connection *connection)
 {
@@ -15,6 +16,8 @@ static void send_step(struct connection *connection)
     const struct postgres_statement *statement = query->statement;
     char name[20];
     int sent;
+    connection->step = query->step;
+    connection->step_statement = statement->id;
     snprintf(name, sizeof(name), "s%016llx", (unsigned long long)statement->id);
     if (query->step == STEP_FORGET)
         sent = PQsendQuery(connection->pg, "deallocate all");
@@ -44,20 +47,29 @@ void stream_send(struct connection *connection, struct postgres_query *query)
     send_step(connection);
 }
 
+/* The server did what was sent last, wanted any more or not. */
+static void note_step(struct connection *connection)
+{
+    if (connection->step == STEP_FORGET) {
+        memset(connection->prepared, 0, sizeof(connection->prepared));
+        connection->prepared_count = 0;
+    } else if (connection->step == STEP_PREPARE) {
+        connection_set_prepared(connection, connection->step_statement, true);
+    }
+}
+
 /* PQgetResult gave NULL: the step has ended. */
 static void end_step(struct connection *connection)
 {
     struct postgres_query *query = connection->query;
     struct postgres *pool = connection->pool;
     if (!query->has_error && query->step != STEP_EXECUTE) {
-        if (query->step == STEP_FORGET) {
-            memset(connection->prepared, 0, sizeof(connection->prepared));
-            connection->prepared_count = 0;
-        } else {
-            connection_set_prepared(connection, query->statement->id, true);
-        }
+        note_step(connection);
         query->step = query->step == STEP_FORGET ? STEP_PREPARE : STEP_EXECUTE;
         send_step(connection);
+        /* It was switched off where the step's end was met after a pause. */
+        if (connection->state == CONNECTION_BUSY)
+            loop_watch_readable(connection->watch, true);
         return;
     }
     connection->query = NULL;
@@ -105,6 +117,7 @@ static void deliver(struct connection *connection)
         return;
     connection->is_delivering = true;
     int count = 0;
+    bool is_lost = false;
     /* A handler may cancel the query, or the connection may be lost, within any of these calls. */
     while (connection->state == CONNECTION_BUSY && connection->query == query && !query->paused &&
            !PQisBusy(connection->pg)) {
@@ -119,10 +132,17 @@ static void deliver(struct connection *connection)
             return;
         }
         take_result(connection, result);
+        is_lost = postgres_result_is_fatal(result);
         PQclear(result);
+        if (is_lost)
+            break;
     }
     connection->is_delivering = false;
-    if (connection->state == CONNECTION_BUSY && connection->query == query)
+    if (connection->state == CONNECTION_CANCELLING)
+        drain(connection); /* what libpq holds already would not wake the loop again */
+    else if (is_lost && connection->state == CONNECTION_BUSY)
+        connection_lost(connection, PQerrorMessage(connection->pg));
+    else if (connection->state == CONNECTION_BUSY && connection->query == query)
         loop_watch_readable(connection->watch, !query->paused && connection->resume.loop == NULL);
 }
 
@@ -139,11 +159,19 @@ static void finish_cancel(struct connection *connection)
 /* Reads what still comes of the cancelled query. */
 static void drain(struct connection *connection)
 {
+    bool is_lost = false;
     while (!connection->drained && !PQisBusy(connection->pg)) {
         PGresult *result = PQgetResult(connection->pg);
         if (result == NULL)
             connection->drained = true;
+        else if (PQresultStatus(result) == PGRES_COMMAND_OK)
+            note_step(connection);
+        is_lost = is_lost || postgres_result_is_fatal(result);
         PQclear(result);
+    }
+    if (is_lost || PQstatus(connection->pg) == CONNECTION_BAD) {
+        connection_lost(connection, PQerrorMessage(connection->pg));
+        return;
     }
     finish_cancel(connection);
 }
@@ -168,8 +196,8 @@ void stream_cancel(struct connection *connection)
     }
     connection->cancels_pending++;
     loop_timer_start(pool->loop, &connection->timer, CANCEL_DEADLINE_MS, connection_on_timer);
-    /* What libpq holds already would not wake the loop again. */
     loop_watch_readable(connection->watch, true);
+    /* What libpq holds already would not wake the loop again. Within a handler, deliver does this. */
     if (!connection->is_delivering)
         drain(connection);
 }

@@ -39,11 +39,12 @@ struct redis {
     struct loop_timer deadline, retry;
     uint32_t backoff_ms;
     struct loop_hook flush_hook;
-    bool wants_write;
+    bool wants_write, flushing;
     struct redis_statistics statistics;
 };
 
 static void start_connecting(struct redis *redis);
+static bool ensure_watch(struct redis *redis);
 
 /* The loop's side of hiredis. */
 
@@ -54,17 +55,23 @@ static void on_readable(void *context)
         redisAsyncHandleRead(redis->context);
 }
 
-static void on_writable(void *context)
+/* hiredis asks for more writing when the socket took only a part: hooks would spin on that, the watch waits. */
+static void flush(void *data)
 {
-    struct redis *redis = context;
-    if (redis->context != NULL)
-        redisAsyncHandleWrite(redis->context);
+    struct redis *redis = data;
+    if (redis->context == NULL)
+        return;
+    redis->flushing = true;
+    redisAsyncHandleWrite(redis->context);
+    redis->flushing = false;
+    if (redis->context != NULL && redis->wants_write && ensure_watch(redis))
+        loop_watch_writable(redis->watch, true);
 }
 
 static bool ensure_watch(struct redis *redis)
 {
     if (redis->watch == NULL && redis->context != NULL)
-        redis->watch = loop_watch_start(redis->loop, redis->context->c.fd, on_readable, on_writable, redis);
+        redis->watch = loop_watch_start(redis->loop, redis->context->c.fd, on_readable, flush, redis);
     return redis->watch != NULL;
 }
 
@@ -87,6 +94,8 @@ static void hook_add_write(void *data)
 {
     struct redis *redis = data;
     redis->wants_write = true;
+    if (redis->flushing)
+        return;
     if (redis->context != NULL && (redis->context->c.flags & REDIS_CONNECTED) && redis->up)
         loop_hook_request(redis->loop, &redis->flush_hook);
     else if (ensure_watch(redis))
@@ -116,10 +125,7 @@ static void on_turn_end(struct loop_hook *hook)
     if (redis->context == NULL || !redis->wants_write)
         return;
     redis->statistics.round_trips++;
-    redisAsyncHandleWrite(redis->context);
-    /* What the socket did not take goes out when it can. */
-    if (redis->context != NULL && redis->wants_write && ensure_watch(redis))
-        loop_watch_writable(redis->watch, true);
+    flush(redis);
 }
 
 /* Commands. */
@@ -140,7 +146,7 @@ static void finish_command(struct command *command, const struct redis_reply *re
         redis->statistics.failures++;
     if (command->on_answer != NULL)
         command->on_answer(command->context, reply);
-    free(command->evalsha);
+    redisFreeCommand(command->evalsha);
     free(command);
 }
 
@@ -185,7 +191,7 @@ static void on_reply(redisAsyncContext *context, void *memory, void *data)
         command->evalsha = NULL;
         bool sent =
             redisAsyncFormattedCommand(context, on_reply, command, eval, (size_t)command->evalsha_size) == REDIS_OK;
-        free(eval);
+        redisFreeCommand(eval);
         if (sent)
             return;
     }
@@ -402,18 +408,28 @@ bool redis_is_up(const struct redis *redis)
     return redis->up;
 }
 
+/* hiredis's form of arguments. */
+static void split(size_t count, const struct text *arguments, const char **values, size_t *sizes)
+{
+    for (size_t i = 0; i < count; i++) {
+        values[i] = arguments[i].data != NULL ? arguments[i].data : "";
+        sizes[i] = arguments[i].size;
+    }
+}
+
 static enum status send_command(struct redis *redis, size_t count, const struct text *arguments, char *eval,
                                 int eval_size, redis_answer on_answer, void *context)
 {
     const char *values[MAX_ARGUMENTS];
     size_t sizes[MAX_ARGUMENTS];
+    if (!redis->up)
+        return STATUS_UNAVAILABLE;
+    if (redis->in_flight >= redis->options.queue)
+        return STATUS_BUSY;
     struct command *command = count <= MAX_ARGUMENTS ? calloc(1, sizeof(*command)) : NULL;
     if (command == NULL)
         return STATUS_TOO_LARGE;
-    for (size_t i = 0; i < count; i++) {
-        values[i] = arguments[i].data != NULL ? arguments[i].data : "";
-        sizes[i] = arguments[i].size;
-    }
+    split(count, arguments, values, sizes);
     *command = (struct command){.redis = redis,
                                 .sent_ms = loop_now_ms(redis->loop),
                                 .on_answer = on_answer,
@@ -436,10 +452,6 @@ static enum status send_command(struct redis *redis, size_t count, const struct 
 enum status redis_send(struct redis *redis, size_t count, const struct text *arguments, redis_answer on_answer,
                        void *context)
 {
-    if (!redis->up)
-        return STATUS_UNAVAILABLE;
-    if (redis->in_flight >= redis->options.queue)
-        return STATUS_BUSY;
     return send_command(redis, count, arguments, NULL, 0, on_answer, context);
 }
 
@@ -459,10 +471,6 @@ enum status redis_run(struct redis *redis, const struct redis_script *script, si
     const char *values[MAX_ARGUMENTS];
     size_t sizes[MAX_ARGUMENTS], count = 0;
     char number[24], *eval = NULL;
-    if (!redis->up)
-        return STATUS_UNAVAILABLE;
-    if (redis->in_flight >= redis->options.queue)
-        return STATUS_BUSY;
     if (3 + key_count + argument_count > MAX_ARGUMENTS)
         return STATUS_TOO_LARGE;
     all[count++] = TEXT("EVAL");
@@ -472,22 +480,15 @@ enum status redis_run(struct redis *redis, const struct redis_script *script, si
         all[count++] = keys[i];
     for (size_t i = 0; i < argument_count; i++)
         all[count++] = arguments[i];
-    for (size_t i = 0; i < count; i++) {
-        values[i] = all[i].data != NULL ? all[i].data : "";
-        sizes[i] = all[i].size;
-    }
+    split(count, all, values, sizes);
     int size = redisFormatCommandArgv(&eval, (int)count, values, sizes);
     if (size < 0)
         return STATUS_FAILED;
-    char *kept = malloc((size_t)size);
-    if (kept != NULL)
-        memcpy(kept, eval, (size_t)size);
-    redisFreeCommand(eval);
     all[0] = TEXT("EVALSHA");
     all[1] = text_from_string(script->sha1);
-    enum status status = kept != NULL ? send_command(redis, count, all, kept, size, on_answer, context) : STATUS_FAILED;
+    enum status status = send_command(redis, count, all, eval, size, on_answer, context);
     if (status != STATUS_OK)
-        free(kept);
+        redisFreeCommand(eval);
     return status;
 }
 

@@ -30,11 +30,13 @@ static void load_one(struct cache_load *cache, const void *memory)
     const struct server *server = load->worker->server;
     struct one_argument *argument =
         (struct one_argument *)arena_copy(&load->arena, text_of(memory, sizeof(*argument))).data;
+    enum status status = STATUS_TOO_LARGE;
+    if (argument != NULL)
+        status = regions_plan_one(server->catalog, server->versions, text_of(argument->region_id, argument->size),
+                                  &load->arena, &load->plan);
     load->state = argument;
     load->encode = encode_one;
-    regions_plan_one(server->catalog, server->versions, text_of(argument->region_id, argument->size), &load->arena,
-                     &load->plan);
-    execute_load_start(load);
+    execute_load_start(load, status);
 }
 
 static enum stage_verdict execute_one(struct request *request)

@@ -40,9 +40,9 @@ static void load_source(struct cache_load *cache, const void *memory)
         return;
     load->encode = encode_source;
     struct text region_id = arena_copy(&load->arena, text_of(argument->region_id, argument->size));
-    regions_plan_one(load->worker->server->catalog, load->worker->server->versions, region_id, &load->arena,
-                     &load->plan);
-    execute_load_start(load);
+    enum status status = regions_plan_one(load->worker->server->catalog, load->worker->server->versions, region_id,
+                                          &load->arena, &load->plan);
+    execute_load_start(load, status);
 }
 
 static enum series_grain grain_of(struct text text)

@@ -40,9 +40,12 @@ static void load_summary(struct cache_load *cache, const void *memory)
     struct argument *argument = (struct argument *)arena_copy(&load->arena, text_of(memory, sizeof(*argument))).data;
     load->state = argument;
     load->encode = encode;
-    struct summary_request ask = ask_of(argument);
-    summary_plan(server->summary, server->versions, &ask, &load->arena, &load->plan);
-    execute_load_start(load);
+    enum status status = STATUS_TOO_LARGE;
+    if (argument != NULL) {
+        struct summary_request ask = ask_of(argument);
+        status = summary_plan(server->summary, server->versions, &ask, &load->arena, &load->plan);
+    }
+    execute_load_start(load, status);
 }
 
 static enum stage_verdict plan(struct request *request)

@@ -138,13 +138,15 @@ void bucket_ask(struct limit_bucket *buckets, int64_t *slot_us, const struct lim
         uint64_t left = advance(&buckets[i], &tier->policies[i], instances, ask->give, now_us);
         available = left < available ? left : available;
     }
-    for (size_t i = 0; i < ask->run_count && refused == 0; i++) {
+    for (size_t i = 0; i < ask->run_count; i++) {
         uint64_t fitting = (available - taken) / ask->runs[i].weight;
         uint64_t count = fitting < ask->runs[i].count ? fitting : ask->runs[i].count;
-        grant->admitted += count;
+        grant->admitted[i] = count;
         taken += count * ask->runs[i].weight;
-        refused = count < ask->runs[i].count ? ask->runs[i].weight : 0;
+        if (count < ask->runs[i].count && (refused == 0 || ask->runs[i].weight < refused))
+            refused = ask->runs[i].weight;
     }
+    grant->refused = refused;
     if (refused == 0) {
         grant->lease = ask->extra < available - taken ? ask->extra : available - taken;
         taken += grant->lease;

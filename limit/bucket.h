@@ -12,20 +12,21 @@ struct limit_run { /* `count` calls of `weight` tokens each */
 };
 struct limit_ask {
     const struct limit_tier *tier;
-    struct limit_run runs[LIMIT_MAX_RUNS]; /* in the order of coming: the first that does not fit ends the admitting */
+    struct limit_run runs[LIMIT_MAX_RUNS]; /* in the order of coming; a lighter one may fit where a heavier did not */
     size_t run_count;
     uint64_t give;       /* tokens of an expired lease, given back */
     uint64_t extra;      /* tokens wanted for a lease */
     uint64_t spacing_us; /* leased tiers: how far apart those who were refused shall come again */
 };
 struct limit_grant {
-    uint64_t admitted;  /* calls */
-    uint64_t lease;     /* tokens */
+    uint64_t admitted[LIMIT_MAX_RUNS]; /* calls of each run */
+    uint64_t refused;                  /* the least weight that was refused; 0: none was */
+    uint64_t lease;                    /* tokens */
     size_t policy;      /* index of the one that refused, or of the one with the least left in proportion */
     uint64_t remaining; /* whole tokens in it */
     uint64_t reset_us;  /* until it is full, or starts anew */
-    uint64_t retry_us;  /* refused: until the first refused call may pass */
-    uint64_t wait_us;   /* refused: before this, don't ask again */
+    uint64_t retry_us;  /* refused: until a call of weight `refused` may pass */
+    uint64_t wait_us;   /* refused, or the bucket was emptied by the lease: before this, don't ask again */
 };
 
 /* One policy's state. */

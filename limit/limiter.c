@@ -58,6 +58,11 @@ static uint64_t now_ms(const struct limiter *limiter)
     return loop_now_ms(limiter->loop);
 }
 
+static bool uses_redis(const struct limiter *limiter)
+{
+    return limiter->options.redis != NULL && redis_is_up(limiter->options.redis);
+}
+
 static bool is_idle(const struct slot *slot)
 {
     return slot->waiting.first == NULL && slot->asked.first == NULL && !slot->queued && slot->pins == 0;
@@ -188,7 +193,7 @@ static struct limit_verdict verdict_of(const struct slot *slot, bool admitted)
     struct limit_verdict verdict = {.admitted = admitted,
                                     .policy = &slot->tier->policies[grant->policy],
                                     .remaining = grant->remaining + slot->lease,
-                                    .reset_s = seconds_up(less(grant->reset_us / 1000 + 1, age_ms))};
+                                    .reset_s = seconds_up(less((grant->reset_us + 999) / 1000, age_ms))};
     if (!admitted) {
         uint32_t retry = seconds_up(less((grant->retry_us + 999) / 1000, age_ms));
         verdict.retry_after_s = retry > 0 ? retry : 1;
@@ -208,10 +213,12 @@ static void count(struct limiter *limiter, bool admitted)
 static bool answer_locally(struct slot *slot, uint64_t weight, struct limit_verdict *verdict)
 {
     uint64_t now = now_ms(slot->limiter);
+    /* What this instance's share refused says nothing once Redis decides again. */
+    bool refusal_holds = now < slot->refused_until && (slot->lease_is_shared || !uses_redis(slot->limiter));
     if (slot->lease >= weight && now < slot->lease_until) {
         slot->lease -= weight;
         *verdict = verdict_of(slot, true);
-    } else if (now < slot->refused_until && weight >= slot->refused_weight) {
+    } else if (refusal_holds && weight >= slot->refused_weight) {
         *verdict = verdict_of(slot, false);
     } else {
         return false;
@@ -254,29 +261,32 @@ static void make_ask(struct slot *slot, const struct waits *waits, bool shared, 
     slot->demand = 0;
 }
 
-static void keep_grant(struct slot *slot, const struct limit_grant *grant, uint64_t refused_weight)
+static void keep_grant(struct slot *slot, const struct limit_grant *grant)
 {
     uint64_t now = now_ms(slot->limiter);
     slot->grant = *grant;
     slot->granted_at = now;
     slot->lease = grant->lease;
     slot->lease_until = now + LEASE_MS;
-    slot->refused_until = refused_weight != 0 ? now + (grant->wait_us + 999) / 1000 : 0;
-    slot->refused_weight = refused_weight;
+    /* Also without a refusal: the bucket gave less than a lease, and others have their turn first. */
+    slot->refused_until = grant->wait_us != 0 ? now + (grant->wait_us + 999) / 1000 : 0;
+    slot->refused_weight = grant->refused != 0 ? grant->refused : 1;
 }
 
-/* Answers `waits`: the first grant->admitted of them may pass. */
+/* Answers `waits`, in the runs that make_ask made of them: of each the first so many may pass. */
 static void answer_all(struct slot *slot, struct waits *waits, const struct limit_grant *grant)
 {
     struct limiter *limiter = slot->limiter;
-    uint64_t place = 0, refused_weight = 0;
-    for (const struct limit_wait *wait = waits->first; wait != NULL; wait = wait->next, place++)
-        if (place == grant->admitted)
-            refused_weight = wait->weight;
-    keep_grant(slot, grant, refused_weight);
-    place = 0;
+    uint64_t place = 0, weight = waits->first != NULL ? waits->first->weight : 0;
+    size_t run = 0;
+    keep_grant(slot, grant);
     for (struct limit_wait *wait; (wait = pop(waits)) != NULL; place++) {
-        bool admitted = place < grant->admitted;
+        if (wait->weight != weight) {
+            weight = wait->weight;
+            place = 0;
+            run++;
+        }
+        bool admitted = place < grant->admitted[run];
         limit_answer on_answer = wait->on_answer;
         void *context = wait->context;
         struct limit_verdict verdict = verdict_of(slot, admitted);
@@ -287,11 +297,6 @@ static void answer_all(struct slot *slot, struct waits *waits, const struct limi
     }
 }
 
-static bool uses_redis(const struct limiter *limiter)
-{
-    return limiter->options.redis != NULL && redis_is_up(limiter->options.redis);
-}
-
 /* Each call for itself, from the store of this process. */
 static void decide_here(struct slot *slot, const struct limit_ask *ask, struct waits *waits)
 {
@@ -300,7 +305,7 @@ static void decide_here(struct slot *slot, const struct limit_ask *ask, struct w
     uint64_t instances = limiter->options.instances;
     if (!store_ask(limiter->options.store, text_of(slot->key, slot->key_size), ask, instances, &grant)) {
         /* Out of memory: refuse rather than let everything pass. */
-        grant = (struct limit_grant){.retry_us = 1000000, .wait_us = 1000000};
+        grant = (struct limit_grant){.refused = 1, .retry_us = 1000000, .wait_us = 1000000};
     }
     answer_all(slot, waits, &grant);
 }
@@ -436,9 +441,9 @@ static void check_here(struct slot *slot, uint64_t weight, limit_answer on_answe
     make_ask(slot, &waits, false, &ask, &asked);
     if (!store_ask(limiter->options.store, text_of(slot->key, slot->key_size), &ask, limiter->options.instances,
                    &grant))
-        grant = (struct limit_grant){.retry_us = 1000000, .wait_us = 1000000};
-    keep_grant(slot, &grant, grant.admitted == 0 ? weight : 0);
-    struct limit_verdict verdict = verdict_of(slot, grant.admitted != 0);
+        grant = (struct limit_grant){.refused = 1, .retry_us = 1000000, .wait_us = 1000000};
+    keep_grant(slot, &grant);
+    struct limit_verdict verdict = verdict_of(slot, grant.admitted[0] != 0);
     limiter->statistics.local++;
     if (limiter->options.redis != NULL)
         limiter->statistics.fallbacks++;

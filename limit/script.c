@@ -59,12 +59,12 @@ static const char text[] =
     "  policies[i] = p\n"
     "  available = math.min(available, p.left)\n"
     "end\n"
-    "local admitted, taken, refused, lease = 0, 0, 0, 0\n"
+    "local admitted, taken, refused, lease = {}, 0, 0, 0\n"
     "for at = count * 5 + 5, #ARGV, 2 do\n"
     "  local calls, weight = tonumber(ARGV[at]), tonumber(ARGV[at + 1])\n"
     "  local n = math.min(calls, math.floor((available - taken) / weight))\n"
-    "  admitted, taken = admitted + n, taken + n * weight\n"
-    "  if n < calls then refused = weight break end\n"
+    "  admitted[#admitted + 1], taken = n, taken + n * weight\n"
+    "  if n < calls and (refused == 0 or weight < refused) then refused = weight end\n"
     "end\n"
     "if refused == 0 then\n"
     "  lease = math.min(extra, available - taken)\n"
@@ -92,7 +92,8 @@ static const char text[] =
     "  if tell then told, left, reset, retry, least = i, p.left, full, wait, p.left / limit end\n"
     "end\n"
     "local pause = retry\n"
-    "if refused > 0 and spacing > 0 then\n"
+    /* An empty bucket: the tokens to come go to one worker after the other, a worthwhile number at a time. */
+    "if spacing > 0 and (refused > 0 or lease < extra) then\n"
     "  local slot = math.min(math.max(now, tonumber(stored[1] or '0')) + spacing, now + 1000000)\n"
     "  fields[#fields + 1], fields[#fields + 2] = 'slot', string.format('%.0f', slot)\n"
     "  pause = math.max(pause, slot - now)\n"
@@ -101,10 +102,11 @@ static const char text[] =
     "  redis.call('HSET', KEYS[1], unpack(fields))\n"
     "  redis.call('PEXPIRE', KEYS[1], string.format('%.0f', math.ceil(ttl / 1000) + 1000))\n"
     "end\n"
-    "return {admitted, lease, told - 1, left, reset, retry, pause}\n";
+    "return {refused, lease, told - 1, left, reset, retry, pause, unpack(admitted)}\n";
 
 #define ARGUMENTS (4 + LIMIT_MAX_POLICIES * 5 + LIMIT_MAX_RUNS * 2)
 #define NUMBER_SIZE 21
+#define FIXED_ANSWERS 7 /* then the calls admitted of each run */
 
 void script_init(struct redis_script *script)
 {
@@ -169,14 +171,22 @@ enum status script_run(struct redis *redis, const struct redis_script *script, c
 
 bool script_read(const struct redis_reply *reply, const struct limit_tier *tier, struct limit_grant *grant)
 {
-    uint64_t values[7];
-    if (reply == NULL || reply->type != REDIS_ARRAY || reply->count != 7)
+    uint64_t values[FIXED_ANSWERS + LIMIT_MAX_RUNS];
+    if (reply == NULL || reply->type != REDIS_ARRAY || reply->count <= FIXED_ANSWERS ||
+        reply->count > FIXED_ANSWERS + LIMIT_MAX_RUNS)
         return false;
-    for (size_t i = 0; i < 7; i++) {
+    for (size_t i = 0; i < reply->count; i++) {
         if (reply->items[i].type != REDIS_INTEGER || reply->items[i].integer < 0)
             return false;
         values[i] = (uint64_t)reply->items[i].integer;
     }
-    *grant = (struct limit_grant){values[0], values[1], values[2], values[3], values[4], values[5], values[6]};
+    *grant = (struct limit_grant){.refused = values[0],
+                                  .lease = values[1],
+                                  .policy = values[2],
+                                  .remaining = values[3],
+                                  .reset_us = values[4],
+                                  .retry_us = values[5],
+                                  .wait_us = values[6]};
+    memcpy(grant->admitted, values + FIXED_ANSWERS, (reply->count - FIXED_ANSWERS) * sizeof(values[0]));
     return grant->policy < tier->count;
 }

@@ -241,7 +241,7 @@ static enum status add_segment(struct loader *loader, const struct yaml_node *no
     if (name.size == 0 || text_equal(name, TEXT(".")) || text_equal(name, TEXT("..")))
         return loader_refuse(loader, node, "a path with an empty segment, . or .. finds nothing");
     for (size_t i = 0; i < name.size; i++)
-        if (strchr("{}%?#", name.data[i]) != NULL) /* a NUL too, which no request can hold */
+        if (strchr("{}%?#", name.data[i]) != NULL)
             return loader_refuse(loader, node,
                                  "a variable must be a whole segment of the path, and literals stand there unescaped");
     for (size_t i = 0; variable && i < path->segment_count; i++)

@@ -8,7 +8,8 @@
 
 #define ARENA_CEILING ((size_t)8 << 20)
 
-/* Everything is found by the view's oid, which the configured name becomes. to_regclass: unknown names give null, not an error. */
+/* Everything is found by the view's oid, which the configured name becomes. to_regclass: unknown names give null, not
+ * an error. */
 static const char columns_sql[] =
     "select a.attname, a.atttypid::text, coalesce(col_description(c.oid, a.attnum), ''),"
     "       has_table_privilege(c.oid, 'select')::text, c.relkind::text"
@@ -21,7 +22,8 @@ static const char bases_sql[] =
     "  union"
     "  select d.refobjid from under u"
     "    join pg_rewrite r on r.ev_class = u.relation"
-    "    join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid and d.refclassid = 'pg_class'::regclass"
+    "    join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid and d.refclassid = "
+    "'pg_class'::regclass"
     "   where d.refobjid <> u.relation)"
     "select n.nspname || '.' || c.relname from under u join pg_class c on c.oid = u.relation"
     "  join pg_namespace n on n.oid = c.relnamespace where c.relkind in ('r', 'p', 'f', 'm') order by 1";
@@ -52,8 +54,16 @@ static bool is_json(uint32_t type)
     return type == 114 || type == 3802;
 }
 
-static const struct column region_columns[] = {{"region_id", is_text, "text"}, {"name", is_text, "text"}, {"kind", is_text, "text"}, {"parent_id", is_text, "text"}, {"longitude", is_number, "double precision"}, {"latitude", is_number, "double precision"}, {"attributes", is_json, "jsonb"}, {NULL, NULL, NULL}};
-static const struct column series_columns[] = {{"region_id", is_text, "text"}, {"day", is_date, "date"}, {NULL, NULL, NULL}};
+static const struct column region_columns[] = {{"region_id", is_text, "text"},
+                                               {"name", is_text, "text"},
+                                               {"kind", is_text, "text"},
+                                               {"parent_id", is_text, "text"},
+                                               {"longitude", is_number, "double precision"},
+                                               {"latitude", is_number, "double precision"},
+                                               {"attributes", is_json, "jsonb"},
+                                               {NULL, NULL, NULL}};
+static const struct column series_columns[] = {
+    {"region_id", is_text, "text"}, {"day", is_date, "date"}, {NULL, NULL, NULL}};
 
 struct reading {
     struct catalog *catalog;
@@ -74,7 +84,8 @@ static void refuse(struct reading *reading, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(words, sizeof(words), format, arguments);
     va_end(arguments);
-    reading->status = failure_set(reading->failure, STATUS_INVALID, "serving view %.*s: %s", TEXT_ARGS(reading->view->name), words);
+    reading->status =
+        failure_set(reading->failure, STATUS_INVALID, "serving view %.*s: %s", TEXT_ARGS(reading->view->name), words);
 }
 
 static uint32_t type_at(const struct postgres_rows *rows, size_t row)
@@ -118,7 +129,10 @@ static void read_measures(struct reading *reading, const struct postgres_rows *r
         measure->type = type_at(rows, i);
         struct text comment = arena_copy(arena, postgres_rows_value(rows, i, 2));
         if (comment_parse(comment, measure) != STATUS_OK)
-            refuse(reading, "the comment of column %.*s names no known function; end it with [unit; mean], [unit; sum], [unit; min] or [unit; max]", TEXT_ARGS(measure->name));
+            refuse(reading,
+                   "the comment of column %.*s names no known function; end it with [unit; mean], [unit; sum], [unit; "
+                   "min] or [unit; max]",
+                   TEXT_ARGS(measure->name));
         apply_override(reading, measure);
     }
     if (measures == NULL)
@@ -134,7 +148,7 @@ static void on_columns(void *context, const struct postgres_rows *rows)
     struct reading *reading = context;
     size_t count = postgres_rows_count(rows);
     if (count == 0) {
-        refuse(reading, "there is no such view, or its schema is closed to this login; create it, or grant usage on its schema");
+        refuse(reading, "there is no such view; create it, or correct the name");
         return;
     }
     if (!text_equal(postgres_rows_value(rows, 0, 3), TEXT("true"))) {
@@ -169,7 +183,8 @@ static bool quote_name(struct arena *arena, struct text name, struct text *out)
         buffer_append_char(&sql, '.');
         postgres_append_identifier(&sql, relation);
     }
-    *out = sql.failed || relation.data == NULL ? TEXT_NONE : arena_copy(arena, buffer_text(&sql));
+    bool is_whole = schema.size != 0 && relation.size != 0;
+    *out = sql.failed || !is_whole ? TEXT_NONE : arena_copy(arena, buffer_text(&sql));
     buffer_free(&sql);
     return out->data != NULL;
 }
@@ -178,27 +193,37 @@ static enum status load_view(struct reading *reading, struct postgres_session *s
 {
     struct catalog_view *view = reading->view;
     if (!quote_name(&reading->catalog->arena, view->name, &view->sql_name))
-        return failure_set(reading->failure, STATUS_INVALID, "serving view %.*s: write it as schema.name", TEXT_ARGS(view->name));
-    enum status status = postgres_session_query(session, columns_sql, 1, &view->sql_name, on_columns, reading, reading->failure);
+        return failure_set(reading->failure, STATUS_INVALID, "serving view %.*s: write it as schema.name",
+                           TEXT_ARGS(view->name));
+    enum status status =
+        postgres_session_query(session, columns_sql, 1, &view->sql_name, on_columns, reading, reading->failure);
+    if (status == STATUS_DENIED) { /* to_regclass says so of a schema without usage */
+        refuse(reading, "its schema is closed to this login; grant usage on it");
+        return reading->status;
+    }
     if (status == STATUS_OK && reading->status == STATUS_OK)
         status = postgres_session_query(session, bases_sql, 1, &view->sql_name, on_bases, reading, reading->failure);
     return status != STATUS_OK ? status : reading->status;
 }
 
 /* An override that hits nothing is a mistake in the configuration. */
-static enum status check_overrides(const struct catalog *catalog, const struct catalog_options *options, struct failure *failure)
+static enum status check_overrides(const struct catalog *catalog, const struct catalog_options *options,
+                                   struct failure *failure)
 {
     for (size_t i = 0; i < options->override_count; i++) {
         bool found = false;
         for (size_t v = CATALOG_WEATHER; v < CATALOG_VIEWS; v++)
-            found = found || catalog_measure(&catalog->views[v], text_from_string(options->overrides[i].column)) != NULL;
+            found =
+                found || catalog_measure(&catalog->views[v], text_from_string(options->overrides[i].column)) != NULL;
         if (!found)
-            return failure_set(failure, STATUS_INVALID, "serving.aggregates: no serving view has a measure %s", options->overrides[i].column);
+            return failure_set(failure, STATUS_INVALID, "serving.aggregates: no serving view has a measure %s",
+                               options->overrides[i].column);
     }
     return STATUS_OK;
 }
 
-enum status catalog_load(struct postgres_session *session, const struct catalog_options *options, struct catalog **out, struct failure *failure)
+enum status catalog_load(struct postgres_session *session, const struct catalog_options *options, struct catalog **out,
+                         struct failure *failure)
 {
     struct catalog *catalog = calloc(1, sizeof(*catalog));
     if (catalog == NULL)

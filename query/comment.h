@@ -4,8 +4,8 @@
 
 #include "query/catalog.h"
 
-/* Fills description, unit and aggregate (mean unless told); the slices point into `comment`. STATUS_INVALID: an unknown function after the semicolon. A comment without
- * brackets at its end is all words. */
+/* Fills description, unit and aggregate (mean unless told); the slices point into `comment`. STATUS_INVALID: an unknown
+ * function after the semicolon. A comment without brackets at its end is all words. */
 enum status comment_parse(struct text comment, struct catalog_measure *measure) MUST_CHECK;
 /* "mean", "sum", "min" or "max". */
 bool comment_parse_aggregate(struct text name, enum aggregate *aggregate) MUST_CHECK;

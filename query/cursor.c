@@ -6,19 +6,20 @@
 #define TAG_SIZE 16
 #define MAX_PAYLOAD 8192
 
-/* HMAC over length-prefixed purpose and payload: no pair of them can be read as another pair. */
-static void make_tag(struct text key, struct text purpose, struct text payload, unsigned char tag[HASH_SHA256_SIZE])
+/* HMAC over length-prefixed purpose and payload: no pair of them can be read as another pair. False: purpose too large,
+ * or out of memory; then nothing may be compared with `tag`. */
+static bool make_tag(struct text key, struct text purpose, struct text payload, unsigned char tag[HASH_SHA256_SIZE])
 {
     struct buffer content;
     buffer_init(&content, 4 * MAX_PAYLOAD + 65536);
     buffer_printf(&content, "sluice-cursor-1:%zu:", purpose.size);
     buffer_append_text(&content, purpose);
     buffer_append_text(&content, payload);
-    if (content.failed)
-        memset(tag, 0, HASH_SHA256_SIZE);
-    else
+    bool made = !content.failed;
+    if (made)
         hash_hmac_sha256(key, buffer_text(&content), tag);
     buffer_free(&content);
+    return made;
 }
 
 void cursor_append(struct buffer *out, struct text key, struct text purpose, const struct cursor *cursor)
@@ -35,9 +36,10 @@ void cursor_append(struct buffer *out, struct text key, struct text purpose, con
         buffer_printf(&payload, "%zu:", cursor->values[i].size);
         buffer_append_text(&payload, cursor->values[i]);
     }
-    make_tag(key, purpose, buffer_text(&payload), tag);
-    buffer_append(&payload, tag, TAG_SIZE);
-    if (payload.failed)
+    bool made = make_tag(key, purpose, buffer_text(&payload), tag);
+    if (made)
+        buffer_append(&payload, tag, TAG_SIZE);
+    if (!made || payload.failed)
         out->failed = true;
     else
         encoding_base64url_append(out, payload.data, payload.size);
@@ -74,7 +76,8 @@ static enum status read_payload(struct text payload, struct arena *arena, struct
     return STATUS_OK;
 }
 
-enum status cursor_parse(struct text text, struct text key, struct text purpose, struct arena *arena, struct cursor *cursor)
+enum status cursor_parse(struct text text, struct text key, struct text purpose, struct arena *arena,
+                         struct cursor *cursor)
 {
     unsigned char tag[HASH_SHA256_SIZE];
     struct buffer decoded;
@@ -82,8 +85,7 @@ enum status cursor_parse(struct text text, struct text key, struct text purpose,
     buffer_init(&decoded, MAX_PAYLOAD + TAG_SIZE);
     if (encoding_base64url_decode(text, &decoded) && decoded.size >= TAG_SIZE) {
         struct text payload = text_of(decoded.data, decoded.size - TAG_SIZE);
-        make_tag(key, purpose, payload, tag);
-        if (hash_equal(tag, decoded.data + payload.size, TAG_SIZE))
+        if (make_tag(key, purpose, payload, tag) && hash_equal(tag, decoded.data + payload.size, TAG_SIZE))
             status = read_payload(payload, arena, cursor);
     }
     buffer_free(&decoded);

@@ -1,4 +1,5 @@
-/* Opaque keyset cursors: base64url(payload || HMAC-SHA-256(key, purpose || payload) cut to 16 bytes). Tamper-proof, bound to their purpose. */
+/* Opaque keyset cursors: base64url(payload || HMAC-SHA-256(key, purpose || payload) cut to 16 bytes). Tamper-proof,
+ * bound to their purpose. */
 #ifndef SLUICE_QUERY_CURSOR_H
 #define SLUICE_QUERY_CURSOR_H
 
@@ -14,6 +15,7 @@ struct cursor {
 /* `purpose` says what the cursor is for, so that it fits nowhere else: operation, filters, order, customer. */
 void cursor_append(struct buffer *out, struct text key, struct text purpose, const struct cursor *cursor);
 /* STATUS_INVALID: not made by us, for another purpose, or changed. Values are copied into `arena`. */
-enum status cursor_parse(struct text text, struct text key, struct text purpose, struct arena *arena, struct cursor *cursor) MUST_CHECK;
+enum status cursor_parse(struct text text, struct text key, struct text purpose, struct arena *arena,
+                         struct cursor *cursor) MUST_CHECK;
 
 #endif

@@ -14,11 +14,11 @@ const char *plan_lane_name(enum plan_lane lane);       /* "fast" */
 struct plan {
     enum plan_target target;
     enum plan_lane lane;
-    struct text relation;                 /* the main relation's configured name */
-    struct postgres_statement statement;  /* text in the arena it was made in, or static */
+    struct text relation;                /* the main relation's configured name */
+    struct postgres_statement statement; /* text in the arena it was made in, or static */
     struct text parameters[PLAN_MAX_PARAMETERS];
-    uint64_t version;                     /* of all relations read, taken before the plan runs; 0: not known */
-    uint64_t rows_at_most;                /* what keys and bounds allow; 0: not known */
+    uint64_t version;      /* of all relations read, taken before the plan runs; 0: not known */
+    uint64_t rows_at_most; /* what keys and bounds allow; 0: not known */
 };
 
 #endif

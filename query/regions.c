@@ -6,8 +6,9 @@
 
 #define SQL_CEILING 16384
 /* The sine form keeps its digits for small distances. 6371.0088 km: the mean radius of IUGG. */
-#define DISTANCE(lon, lat) \
-    "2 * 6371.0088 * asin(least(1, sqrt(power(sin(radians(r.latitude - " lat ") / 2), 2) + cos(radians(" lat ")) * cos(radians(r.latitude)) * power(sin(radians(r.longitude - " lon ") / 2), 2))))"
+#define DISTANCE(lon, lat)                                                                                             \
+    "2 * 6371.0088 * asin(least(1, sqrt(power(sin(radians(r.latitude - " lat ") / 2), 2) + cos(radians(" lat           \
+    ")) * cos(radians(r.latitude)) * power(sin(radians(r.longitude - " lon ") / 2), 2))))"
 
 static const uint32_t types_text[PLAN_MAX_PARAMETERS] = {25, 25, 25, 25, 25, 25, 25, 25, 25, 25, 25, 25};
 
@@ -20,7 +21,10 @@ struct builder {
 
 static int add_text(struct builder *builder, struct text value)
 {
-    builder->plan->parameters[builder->parameters++] = arena_copy(builder->arena, value);
+    struct text kept = value.data != NULL ? arena_copy(builder->arena, value) : TEXT_NONE;
+    if (kept.data == NULL)
+        builder->sql.failed = true; /* a null would be another question */
+    builder->plan->parameters[builder->parameters++] = kept;
     return (int)builder->parameters;
 }
 
@@ -61,9 +65,13 @@ static void add_filters(struct builder *builder, const struct regions_search *se
         buffer_printf(sql, " and r.parent_id = $%d", add_text(builder, search->parent));
     if (!search->has_box)
         return;
-    int west = add_number(builder, search->box[0]), south = add_number(builder, search->box[1]), east = add_number(builder, search->box[2]), north = add_number(builder, search->box[3]);
+    int west = add_number(builder, search->box[0]), south = add_number(builder, search->box[1]),
+        east = add_number(builder, search->box[2]), north = add_number(builder, search->box[3]);
     const char *between = search->box[0] <= search->box[2] ? "and" : "or";
-    buffer_printf(sql, " and (r.longitude >= $%d::float8 %s r.longitude <= $%d::float8) and r.latitude between $%d::float8 and $%d::float8", west, between, east, south, north);
+    buffer_printf(sql,
+                  " and (r.longitude >= $%d::float8 %s r.longitude <= $%d::float8) and r.latitude between $%d::float8 "
+                  "and $%d::float8",
+                  west, between, east, south, north);
 }
 
 static void add_order(struct builder *builder, const struct regions_search *search)
@@ -72,7 +80,8 @@ static void add_order(struct builder *builder, const struct regions_search *sear
     const struct cursor *after = search->after;
     buffer_append_literal(sql, ") r");
     if (search->has_near && after != NULL)
-        buffer_printf(sql, " where (r.distance_km, r.region_id) > ($%d::float8, $%d)", add_text(builder, after->values[0]), add_text(builder, after->values[1]));
+        buffer_printf(sql, " where (r.distance_km, r.region_id) > ($%d::float8, $%d)",
+                      add_text(builder, after->values[0]), add_text(builder, after->values[1]));
     else if (after != NULL)
         buffer_printf(sql, " where r.region_id > $%d", add_text(builder, after->values[0]));
     buffer_append_string(sql, search->has_near ? " order by r.distance_km, r.region_id" : " order by r.region_id");
@@ -81,13 +90,15 @@ static void add_order(struct builder *builder, const struct regions_search *sear
     buffer_printf(sql, " limit $%d::bigint", add_text(builder, text_from_string(limit)));
 }
 
-static enum status finish(struct builder *builder, const struct catalog_view *view, const struct versions *versions, enum plan_lane lane, struct failure *failure)
+static enum status finish(struct builder *builder, const struct catalog_view *view, const struct versions *versions,
+                          enum plan_lane lane, struct failure *failure)
 {
     struct plan *plan = builder->plan;
     struct text sql = builder->sql.failed ? TEXT_NONE : arena_copy(builder->arena, buffer_text(&builder->sql));
     buffer_free(&builder->sql);
     if (sql.data == NULL)
-        return failure_set(failure, STATUS_TOO_LARGE, "the search is too large; use shorter parameters");
+        return failure_set(failure, STATUS_TOO_LARGE,
+                           "the search needs more memory than a request may use; use shorter parameters");
     postgres_statement_init(&plan->statement, sql.data, builder->parameters, types_text);
     plan->target = PLAN_WAREHOUSE;
     plan->lane = lane;
@@ -96,14 +107,18 @@ static enum status finish(struct builder *builder, const struct catalog_view *vi
     return STATUS_OK;
 }
 
-enum status regions_plan_search(const struct catalog *catalog, const struct versions *versions, const struct regions_search *search, struct arena *arena, struct plan *plan, struct failure *failure)
+enum status regions_plan_search(const struct catalog *catalog, const struct versions *versions,
+                                const struct regions_search *search, struct arena *arena, struct plan *plan,
+                                struct failure *failure)
 {
     const struct catalog_view *view = &catalog->views[CATALOG_REGION];
     struct builder builder = {.plan = plan, .arena = arena};
     if (search->after != NULL && search->after->count != (search->has_near ? 2u : 1u))
         return failure_set(failure, STATUS_INVALID, "the cursor belongs to another order");
     buffer_init(&builder.sql, SQL_CEILING);
-    buffer_append_literal(&builder.sql, "select r.* from (select r.region_id, r.name, r.kind, r.parent_id, r.longitude, r.latitude, r.attributes");
+    buffer_append_literal(
+        &builder.sql,
+        "select r.* from (select r.region_id, r.name, r.kind, r.parent_id, r.longitude, r.latitude, r.attributes");
     if (search->has_near) {
         int lon = add_number(&builder, search->near[0]), lat = add_number(&builder, search->near[1]);
         char lon_text[24], lat_text[24];
@@ -123,7 +138,8 @@ enum status regions_plan_search(const struct catalog *catalog, const struct vers
     return finish(&builder, view, versions, PLAN_SCAN, failure);
 }
 
-void regions_search_key(const struct postgres_rows *rows, size_t row, bool near, struct arena *arena, struct cursor *cursor)
+void regions_search_key(const struct postgres_rows *rows, size_t row, bool near, struct arena *arena,
+                        struct cursor *cursor)
 {
     cursor->count = 0;
     if (near)
@@ -131,28 +147,33 @@ void regions_search_key(const struct postgres_rows *rows, size_t row, bool near,
     cursor->values[cursor->count++] = arena_copy(arena, postgres_rows_value(rows, row, 0));
 }
 
-void regions_plan_one(const struct catalog *catalog, const struct versions *versions, struct text region_id, struct arena *arena, struct plan *plan)
+enum status regions_plan_one(const struct catalog *catalog, const struct versions *versions, struct text region_id,
+                             struct arena *arena, struct plan *plan)
 {
-    const struct catalog_view *region = &catalog->views[CATALOG_REGION], *weather = &catalog->views[CATALOG_WEATHER], *market = &catalog->views[CATALOG_MARKET];
+    const struct catalog_view *region = &catalog->views[CATALOG_REGION], *weather = &catalog->views[CATALOG_WEATHER],
+                              *market = &catalog->views[CATALOG_MARKET];
     struct builder builder = {.plan = plan, .arena = arena};
-    struct failure ignored;
     buffer_init(&builder.sql, SQL_CEILING);
     add_text(&builder, region_id);
-    buffer_printf(&builder.sql,
-                  "with recursive chain(region_id, parent_id, depth) as ("
-                  "select r.region_id::text, r.parent_id::text, 0 from %.*s r where r.region_id = $1"
-                  " union all select p.region_id::text, p.parent_id::text, c.depth + 1 from chain c join %.*s p on p.region_id = c.parent_id where c.depth < 16)"
-                  " select r.region_id, r.name, r.kind, r.parent_id, r.longitude, r.latitude, r.attributes,"
-                  " (select c.region_id from chain c where exists (select 1 from %.*s m where m.region_id = c.region_id) order by c.depth limit 1) as market_region_id,"
-                  " case when exists (select 1 from %.*s w where w.region_id = $1) then r.region_id end as weather_region_id"
-                  " from %.*s r where r.region_id = $1 limit 1",
-                  TEXT_ARGS(region->sql_name), TEXT_ARGS(region->sql_name), TEXT_ARGS(market->sql_name), TEXT_ARGS(weather->sql_name), TEXT_ARGS(region->sql_name));
-    enum status status = finish(&builder, region, versions, PLAN_FAST, &ignored);
-    (void)status; /* the names' sizes are bounded by PostgreSQL's own */
+    buffer_printf(
+        &builder.sql,
+        "with recursive chain(region_id, parent_id, depth) as ("
+        "select r.region_id::text, r.parent_id::text, 0 from %.*s r where r.region_id = $1"
+        " union all select p.region_id::text, p.parent_id::text, c.depth + 1 from chain c join %.*s p on p.region_id = "
+        "c.parent_id where c.depth < 16)"
+        " select r.region_id, r.name, r.kind, r.parent_id, r.longitude, r.latitude, r.attributes,"
+        " (select c.region_id from chain c where exists (select 1 from %.*s m where m.region_id = c.region_id) order "
+        "by c.depth limit 1) as market_region_id,"
+        " case when exists (select 1 from %.*s w where w.region_id = $1) then r.region_id end as weather_region_id"
+        " from %.*s r where r.region_id = $1 limit 1",
+        TEXT_ARGS(region->sql_name), TEXT_ARGS(region->sql_name), TEXT_ARGS(market->sql_name),
+        TEXT_ARGS(weather->sql_name), TEXT_ARGS(region->sql_name));
     plan->rows_at_most = 1;
+    return finish(&builder, region, versions, PLAN_FAST, NULL);
 }
 
-enum status regions_sources(const struct postgres_rows *rows, struct text *weather_region_id, struct text *market_region_id)
+enum status regions_sources(const struct postgres_rows *rows, struct text *weather_region_id,
+                            struct text *market_region_id)
 {
     if (postgres_rows_count(rows) == 0)
         return STATUS_NOT_FOUND;

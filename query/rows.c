@@ -4,7 +4,15 @@
 #include "base/json.h"
 
 /* What a value needs on its way from PostgreSQL's text to JSON. */
-enum form { FORM_RAW, FORM_NUMBER, FORM_QUOTED /* never holds anything to escape */, FORM_BOOLEAN, FORM_TIMESTAMP, FORM_STRING };
+enum form {
+    FORM_RAW,
+    FORM_JSON,
+    FORM_NUMBER,
+    FORM_QUOTED /* never holds anything to escape */,
+    FORM_BOOLEAN,
+    FORM_TIMESTAMP,
+    FORM_STRING
+};
 
 struct column {
     enum form form;
@@ -27,15 +35,17 @@ const char *rows_media_type(enum rows_format format)
 
 bool rows_is_number(uint32_t type)
 {
-    return type == 20 || type == 21 || type == 23 || type == 26 || type == 700 || type == 701 || type == 1700;
+    return type == 20 || type == 21 || type == 23 || type == 700 || type == 701 || type == 1700;
 }
 
 static enum form form_of(uint32_t type)
 {
     if (type == 700 || type == 701 || type == 1700)
         return FORM_NUMBER; /* may be NaN or infinite */
-    if (rows_is_number(type) || type == 114 || type == 3802)
+    if (rows_is_number(type) || type == 3802)
         return FORM_RAW;
+    if (type == 114)
+        return FORM_JSON;
     if (type == 1082 || type == 2950)
         return FORM_QUOTED; /* date, uuid */
     if (type == 16)
@@ -43,7 +53,8 @@ static enum form form_of(uint32_t type)
     return type == 1114 || type == 1184 ? FORM_TIMESTAMP : FORM_STRING;
 }
 
-/* "2024-02-29 12:00:00.5+00" to "2024-02-29T12:00:00.5+00:00", as to_json has it. */
+/* "2024-02-29 12:00:00.5+00" to "2024-02-29T12:00:00.5+00:00" and "0044-03-15 12:00:00+00 BC" to
+ * "0044-03-15T12:00:00+00:00 BC", as to_json has them. */
 static void append_timestamp(struct buffer *out, struct text value)
 {
     const char *space = memchr(value.data, ' ', value.size);
@@ -51,15 +62,29 @@ static void append_timestamp(struct buffer *out, struct text value)
     if (space == NULL) {
         buffer_append_text(out, value); /* infinity */
     } else {
-        size_t at = (size_t)(space - value.data);
+        size_t at = (size_t)(space - value.data), end = value.size;
+        if (end > at + 4 && value.data[end - 1] == 'C') /* " BC" */
+            end -= 3;
         buffer_append(out, value.data, at);
         buffer_append_char(out, 'T');
-        buffer_append(out, space + 1, value.size - at - 1);
-        bool short_offset = value.size > at + 4 && (value.data[value.size - 3] == '+' || value.data[value.size - 3] == '-');
+        buffer_append(out, space + 1, end - at - 1);
+        bool short_offset = end > at + 4 && (value.data[end - 3] == '+' || value.data[end - 3] == '-');
         if (short_offset)
             buffer_append_literal(out, ":00");
+        buffer_append(out, value.data + end, value.size - end);
     }
     buffer_append_char(out, '"');
+}
+
+/* The type json keeps its author's line ends, which can only be white space between tokens; an object keeps to its
+ * line. */
+static void append_json(struct buffer *out, struct text value)
+{
+    size_t start = out->size;
+    buffer_append_text(out, value);
+    for (size_t i = start; i < out->size; i++)
+        if (out->data[i] == '\n' || out->data[i] == '\r')
+            out->data[i] = ' ';
 }
 
 static void append_value(struct buffer *out, enum form form, struct text value)
@@ -77,6 +102,9 @@ static void append_value(struct buffer *out, enum form form, struct text value)
         break;
     case FORM_RAW:
         buffer_append_text(out, value);
+        break;
+    case FORM_JSON:
+        append_json(out, value);
         break;
     case FORM_QUOTED:
         buffer_append_char(out, '"');
@@ -127,7 +155,7 @@ struct rows_encoder *rows_encoder_create(struct arena *arena, enum rows_format f
         column->name = arena_copy(arena, text_from_string(postgres_rows_name(rows, i)));
         column->key = make_key(arena, column->name);
         column->form = form_of(postgres_rows_type(rows, i));
-        if (column->key.data == NULL)
+        if (column->name.data == NULL || column->key.data == NULL)
             return NULL;
     }
     return encoder;
@@ -145,7 +173,8 @@ void rows_encoder_begin(struct rows_encoder *encoder, struct buffer *out)
     }
 }
 
-static void append_object(struct rows_encoder *encoder, const struct postgres_rows *rows, size_t row, struct buffer *out)
+static void append_object(struct rows_encoder *encoder, const struct postgres_rows *rows, size_t row,
+                          struct buffer *out)
 {
     for (size_t i = 0; i < encoder->column_count; i++) {
         const struct column *column = &encoder->columns[i];
@@ -176,14 +205,15 @@ static void append_field(struct buffer *out, enum form form, struct text value)
             memmove(out->data + start, out->data + start + 1, out->size - start - 2);
             out->size -= 2;
         }
-    } else if (form == FORM_STRING || form == FORM_RAW) {
+    } else if (form == FORM_STRING || form == FORM_RAW || form == FORM_JSON) {
         csv_append_field(out, value);
     } else {
         buffer_append_text(out, value);
     }
 }
 
-static void append_record(struct rows_encoder *encoder, const struct postgres_rows *rows, size_t row, struct buffer *out)
+static void append_record(struct rows_encoder *encoder, const struct postgres_rows *rows, size_t row,
+                          struct buffer *out)
 {
     for (size_t i = 0; i < encoder->column_count; i++) {
         buffer_append(out, ",", i != 0);
@@ -192,7 +222,8 @@ static void append_record(struct rows_encoder *encoder, const struct postgres_ro
     buffer_append_char(out, '\n');
 }
 
-void rows_encoder_append(struct rows_encoder *encoder, const struct postgres_rows *rows, size_t first, size_t count, struct buffer *out)
+void rows_encoder_append(struct rows_encoder *encoder, const struct postgres_rows *rows, size_t first, size_t count,
+                         struct buffer *out)
 {
     for (size_t row = first; row < first + count; row++) {
         if (encoder->format == ROWS_CSV) {

@@ -21,7 +21,9 @@ static enum status unknown_field(const struct catalog_view *view, struct text fi
         buffer_append_text(&known, view->measures[i].name);
     }
     int size = known.size < 300 ? (int)known.size : 300;
-    enum status status = failure_set(failure, STATUS_INVALID, "%.*s is no measure of this series; known are %.*s", (int)(field.size < 64 ? field.size : 64), field.data, size, known.size != 0 ? known.data : "none");
+    enum status status =
+        failure_set(failure, STATUS_INVALID, "%.*s is no measure of this series; known are %.*s",
+                    (int)(field.size < 64 ? field.size : 64), field.data, size, known.size != 0 ? known.data : "none");
     buffer_free(&known);
     return status;
 }
@@ -46,14 +48,16 @@ static void append_measure(struct buffer *sql, const struct catalog_measure *mea
 static enum status append_measures(struct buffer *sql, const struct series_request *request, struct failure *failure)
 {
     if (request->field_count > MAX_FIELDS)
-        return failure_set(failure, STATUS_INVALID, "%zu fields were asked for, %d are allowed", request->field_count, MAX_FIELDS);
+        return failure_set(failure, STATUS_INVALID, "%zu fields were asked for, %d are allowed", request->field_count,
+                           MAX_FIELDS);
     for (size_t i = 0; i < request->field_count; i++) {
         const struct catalog_measure *measure = catalog_measure(request->view, request->fields[i]);
         if (measure == NULL)
             return unknown_field(request->view, request->fields[i], failure);
         for (size_t k = 0; k < i; k++)
             if (text_equal(request->fields[k], request->fields[i]))
-                return failure_set(failure, STATUS_INVALID, "%.*s is named twice; name each field once", TEXT_ARGS(measure->name));
+                return failure_set(failure, STATUS_INVALID, "%.*s is named twice; name each field once",
+                                   TEXT_ARGS(measure->name));
         append_measure(sql, measure, request->grain);
     }
     for (size_t i = 0; request->field_count == 0 && i < request->view->measure_count; i++)
@@ -77,7 +81,8 @@ static void bound_rows(const struct series_request *request, struct plan *plan)
         plan->rows_at_most--;
 }
 
-static void append_where(struct buffer *sql, const struct series_request *request, struct arena *arena, struct plan *plan, size_t *parameters)
+static void append_where(struct buffer *sql, const struct series_request *request, struct arena *arena,
+                         struct plan *plan, size_t *parameters)
 {
     buffer_append_literal(sql, " from ");
     buffer_append_text(sql, request->view->sql_name);
@@ -93,22 +98,28 @@ static void append_where(struct buffer *sql, const struct series_request *reques
     }
 }
 
-enum status series_plan(const struct versions *versions, const struct series_request *request, struct arena *arena, struct plan *plan, struct failure *failure)
+enum status series_plan(const struct versions *versions, const struct series_request *request, struct arena *arena,
+                        struct plan *plan, struct failure *failure)
 {
     const char *grain = grains[request->grain];
     size_t parameters = 0;
     struct buffer sql;
     buffer_init(&sql, SQL_CEILING);
-    *plan = (struct plan){.target = PLAN_WAREHOUSE, .relation = request->view->name, .version = versions_of(versions, request->view)};
+    *plan = (struct plan){
+        .target = PLAN_WAREHOUSE, .relation = request->view->name, .version = versions_of(versions, request->view)};
     if (request->grain == SERIES_DAY)
         buffer_append_literal(&sql, "select s.region_id, s.day");
     else
-        buffer_printf(&sql, "select s.region_id, date_trunc('%s', s.day::timestamp)::date as \"%s\", count(*) as days", grain, grain);
+        buffer_printf(&sql, "select s.region_id, date_trunc('%s', s.day::timestamp)::date as \"%s\", count(*) as days",
+                      grain, grain);
     enum status status = append_measures(&sql, request, failure);
     append_where(&sql, request, arena, plan, &parameters);
     buffer_append_string(&sql, request->grain == SERIES_DAY ? " order by s.day" : " group by 1, 2 order by 2");
     struct text kept = sql.failed ? TEXT_NONE : arena_copy(arena, buffer_text(&sql));
     buffer_free(&sql);
+    for (size_t i = 0; i < parameters; i++)
+        if (plan->parameters[i].data == NULL)
+            kept = TEXT_NONE; /* out of memory: a null would be another question */
     if (status != STATUS_OK)
         return status;
     if (kept.data == NULL)

@@ -186,8 +186,8 @@ static struct text number_text(struct arena *arena, int32_t number)
     return arena_copy(arena, text_of(text, (size_t)size));
 }
 
-void summary_plan(const struct summary *summary, const struct versions *versions, const struct summary_request *request,
-                  struct arena *arena, struct plan *plan)
+enum status summary_plan(const struct summary *summary, const struct versions *versions,
+                         const struct summary_request *request, struct arena *arena, struct plan *plan)
 {
     plan->target = PLAN_WAREHOUSE;
     plan->lane = PLAN_FAST;
@@ -204,6 +204,9 @@ void summary_plan(const struct summary *summary, const struct versions *versions
     }
     plan->version = summary_version(summary, versions);
     plan->rows_at_most = 1;
+    bool full = plan->parameters[1].data == NULL || plan->parameters[2].data == NULL ||
+                (request->has_as_of && plan->parameters[3].data == NULL);
+    return full ? STATUS_TOO_LARGE : STATUS_OK;
 }
 
 static void append_day(struct buffer *out, struct text day)

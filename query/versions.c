@@ -26,7 +26,8 @@ struct versions {
 };
 
 /* Microseconds since the epoch, so that no text form of a timestamp is needed. */
-static const char poll_sql[] = "select relation, version::text, (extract(epoch from changed_at) * 1000000)::bigint::text from sluice.dataset_version";
+static const char poll_sql[] = "select relation, version::text, (extract(epoch from changed_at) * "
+                               "1000000)::bigint::text from sluice.dataset_version";
 static const struct postgres_statement poll_statement = {poll_sql, 0, NULL, 0x706f6c6c};
 
 static bool find_base(const struct postgres_rows *rows, struct text base, uint64_t *version, int64_t *changed_at)
@@ -76,7 +77,8 @@ static void on_done(void *context, const struct postgres_error *error)
     struct versions *versions = context;
     versions->query = NULL;
     if (error != NULL && !versions->failed && error->status != STATUS_UNAVAILABLE)
-        log_event(LOG_ERROR, "version_poll_failed", "cannot read sluice.dataset_version: %s; run sluice migrate", error->message);
+        log_event(LOG_ERROR, "version_poll_failed", "cannot read sluice.dataset_version: %s; run sluice migrate",
+                  error->message);
     versions->failed = error != NULL;
     loop_timer_start(versions->loop, &versions->timer, versions->interval_ms, on_timer);
 }
@@ -89,16 +91,28 @@ static void on_timer(struct loop_timer *timer)
         loop_timer_start(versions->loop, timer, versions->interval_ms, on_timer);
 }
 
-enum status versions_create(struct loop *loop, struct postgres *pool, struct postgres_session *session, const struct catalog *catalog, uint32_t interval_ms, struct versions **out, struct failure *failure)
+/* Which table, and the remedy, before what the server said. */
+static enum status explain(struct failure *failure, enum status status, const struct failure *cause)
+{
+    if (status == STATUS_UNAVAILABLE)
+        return failure_set(failure, status, "%s", cause->message);
+    return failure_set(failure, status, "cannot read sluice.dataset_version; run sluice migrate. The server said: %s",
+                       cause->message);
+}
+
+enum status versions_create(struct loop *loop, struct postgres *pool, struct postgres_session *session,
+                            const struct catalog *catalog, uint32_t interval_ms, struct versions **out,
+                            struct failure *failure)
 {
     struct versions *versions = calloc(1, sizeof(*versions));
     if (versions == NULL)
         return failure_set(failure, STATUS_FAILED, "out of memory");
     *versions = (struct versions){.loop = loop, .pool = pool, .catalog = catalog, .interval_ms = interval_ms};
-    enum status status = postgres_session_query(session, poll_sql, 0, NULL, on_rows, versions, failure);
+    struct failure cause = {0};
+    enum status status = postgres_session_query(session, poll_sql, 0, NULL, on_rows, versions, &cause);
     if (status != STATUS_OK) {
         free(versions);
-        return status;
+        return explain(failure, status, &cause);
     }
     loop_timer_start(loop, &versions->timer, interval_ms, on_timer);
     *out = versions;

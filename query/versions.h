@@ -1,4 +1,5 @@
-/* The versions of the serving views' base tables, from sluice.dataset_version: polled by the control thread, read by all workers without a lock. */
+/* The versions of the serving views' base tables, from sluice.dataset_version: polled by the control thread, read by
+ * all workers without a lock. */
 #ifndef SLUICE_QUERY_VERSIONS_H
 #define SLUICE_QUERY_VERSIONS_H
 
@@ -7,10 +8,12 @@
 
 struct versions;
 /* `pool`: a pipelined pool on `loop` (the control thread's). The first poll is made with `session`, waiting. */
-enum status versions_create(struct loop *loop, struct postgres *pool, struct postgres_session *session, const struct catalog *catalog, uint32_t interval_ms,
-                            struct versions **versions, struct failure *failure) MUST_CHECK;
+enum status versions_create(struct loop *loop, struct postgres *pool, struct postgres_session *session,
+                            const struct catalog *catalog, uint32_t interval_ms, struct versions **versions,
+                            struct failure *failure) MUST_CHECK;
 void versions_destroy(struct versions *versions);
-/* Any thread. The sum of the view's base tables' counters: it rises when any of them changes. 0 when one of them isn't tracked. */
+/* Any thread. The sum of the view's base tables' counters: it rises when any of them changes. 0 when one of them isn't
+ * tracked. */
 uint64_t versions_of(const struct versions *versions, const struct catalog_view *view);
 /* Any thread. Latest change of any base table, microseconds since the epoch; 0: not known. */
 int64_t versions_changed_at(const struct versions *versions, const struct catalog_view *view);

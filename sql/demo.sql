@@ -67,10 +67,9 @@ create or replace function warehouse.demo_noise(seed text) returns double precis
               from md5(seed) as m);
 
 -- The weather that a place would have on a day: seasons by latitude and hemisphere, cold by height, a slow wave over weeks, and noise.
-create or replace function warehouse.demo_weather(seed text, day date, latitude double precision, elevation double precision,
-                                                  out temperature_c double precision, out precipitation_mm double precision,
-                                                  out wind_kmh double precision, out cloud_pct double precision, out snowfall_cm double precision)
-    language sql immutable parallel safe
+create or replace function warehouse.demo_weather(seed text, day date, latitude double precision, elevation double precision)
+    returns table (temperature_c double precision, precipitation_mm double precision, wind_kmh double precision, cloud_pct double precision, snowfall_cm double precision)
+    rows 1 language sql immutable parallel safe
 as $$
     select round(t::numeric, 1)::double precision, round(p::numeric, 1)::double precision,
            round((4 + 38 * n[3] * n[3] + 6 * wet)::numeric, 1)::double precision, round((100 * wet)::numeric, 0)::double precision,
@@ -81,7 +80,7 @@ as $$
                            + 0.04 * (extract(year from day) - 2011) as t,
                    case when wet > 0.62 then 42 * (wet - 0.62) * (0.2 + n[4]) else 0 end as p
               from (select n, least(1, greatest(0, 0.45 + 0.25 * sin(2 * pi() * (day - date '2011-01-01') / 11.7 + latitude / 3) + 0.9 * (n[2] - 0.5))) as wet
-                      from (select warehouse.demo_noise(seed || day) as n) noise) clouds) sky
+                      from (select warehouse.demo_noise(seed || day) as n offset 0) noise offset 0) clouds offset 0) sky
 $$;
 
 create table if not exists warehouse.weather_daily (

@@ -1,0 +1,361 @@
+/* clang-format off */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+/* clang-format on */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "api/config.h"
+#include "base/file.h"
+
+#define MINIMAL                                                                                                        \
+    "auth:\n  issuer: https://issuer.example\n  audience: sluice\n  jwks: {url: \"https://issuer.example/jwks\"}\n"
+
+static struct buffer report;
+static struct failure failure;
+
+static int set_up(void **state)
+{
+    buffer_init(&report, 1 << 20);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    buffer_free(&report);
+    return 0;
+}
+
+/* The configuration of a text that has no mistakes. */
+static struct config *load(const char *source)
+{
+    struct config *config = NULL;
+    buffer_clear(&report);
+    if (config_parse("t.yaml", text_from_string(source), &config, &report) != STATUS_OK)
+        fail_msg("%s", buffer_c_string(&report));
+    assert_int_equal(report.size, 0);
+    return config;
+}
+
+/* A copy of `source` with the one occurrence of `from` replaced. */
+static char *replace(char *source, const char *from, const char *to)
+{
+    char *at = strstr(source, from), *copy = malloc(strlen(source) + strlen(to) + 1);
+    if (at == NULL)
+        fail_msg("the example lacks: %s", from);
+    sprintf(copy, "%.*s%s%s", (int)(at - source), source, to, at + strlen(from));
+    free(source);
+    return copy;
+}
+
+/* sluice.example.yaml with what is required. */
+static char *example(void)
+{
+    struct buffer source;
+    buffer_init(&source, 1 << 20);
+    assert_int_equal(file_read(SLUICE_SOURCE_DIR "/sluice.example.yaml", &source, &failure), STATUS_OK);
+    char *text = strdup(buffer_c_string(&source));
+    buffer_free(&source);
+    return replace(text, "jwks: null", "jwks: {url: \"https://issuer.example/jwks\"}");
+}
+
+#define SAME(member) assert_true(one->member == other->member)
+#define SAME_TEXT(member)                                                                                              \
+    do {                                                                                                               \
+        assert_int_equal(one->member == NULL, other->member == NULL);                                                  \
+        if (one->member != NULL)                                                                                       \
+            assert_string_equal(one->member, other->member);                                                           \
+    } while (0)
+#define SAME_SECRET(member)                                                                                            \
+    do {                                                                                                               \
+        SAME_TEXT(member.file);                                                                                        \
+        SAME_TEXT(member.environment);                                                                                 \
+    } while (0)
+#define SAME_LIST(member)                                                                                              \
+    for (size_t list_i = 0; one->member[list_i] != NULL || other->member[list_i] != NULL; list_i++)                    \
+    SAME_TEXT(member[list_i])
+#define SAME_NETWORKS(member)                                                                                          \
+    do {                                                                                                               \
+        SAME(member.count);                                                                                            \
+        for (size_t net_i = 0; net_i < one->member.count; net_i++) {                                                   \
+            SAME(member.items[net_i].prefix);                                                                          \
+            assert_memory_equal(one->member.items[net_i].bytes, other->member.items[net_i].bytes, 16);                 \
+        }                                                                                                              \
+    } while (0)
+#define SAME_RATE(member)                                                                                              \
+    do {                                                                                                               \
+        SAME(member.tokens);                                                                                           \
+        SAME(member.window_ms);                                                                                        \
+        SAME(member.burst);                                                                                            \
+    } while (0)
+
+static void assert_same_server(const struct config *one, const struct config *other)
+{
+    SAME_TEXT(server.listen.text);
+    SAME_TEXT(server.admin.text);
+    SAME(server.workers);
+    SAME(server.max_connections);
+    SAME(server.max_body);
+    SAME(server.max_uri);
+    SAME(server.max_headers);
+    SAME(server.request_timeout_ms);
+    SAME(server.drain_delay_ms);
+    SAME(server.drain_timeout_ms);
+    SAME(server.min_send_rate);
+    SAME(server.proxy_protocol);
+    SAME_NETWORKS(server.trusted_proxies);
+    SAME_TEXT(server.tls_certificate);
+    SAME_TEXT(server.tls_key);
+    SAME_LIST(cors.origins);
+    SAME(cors.max_age_s);
+    SAME(log.level);
+    SAME_TEXT(log.requests);
+    SAME_SECRET(paging.cursor_key);
+    SAME(paging.max_limit);
+}
+
+static void assert_same_sources(const struct config *one, const struct config *other)
+{
+    SAME_TEXT(database.host);
+    SAME(database.port);
+    SAME_TEXT(database.name);
+    SAME_TEXT(database.user);
+    SAME_TEXT(database.sslmode);
+    SAME_TEXT(database.ca_file);
+    SAME_TEXT(database.admin_user);
+    SAME_SECRET(database.password);
+    SAME_SECRET(database.admin_password);
+    SAME(database.connect_timeout_ms);
+    SAME(database.fast_connections);
+    SAME(database.fast_queue);
+    SAME(database.scan_connections);
+    SAME(database.scan_queue);
+    SAME(database.fast_timeout_ms);
+    SAME(database.scan_timeout_ms);
+    SAME(database.scan_queue_timeout_ms);
+    SAME_TEXT(serving.region);
+    SAME_TEXT(serving.weather);
+    SAME_TEXT(serving.market);
+    SAME_TEXT(serving.forecast);
+    SAME(serving.aggregate_count);
+    SAME_TEXT(redis.address);
+    SAME_SECRET(redis.password);
+    SAME(redis.database);
+    SAME_TEXT(redis.prefix);
+    SAME(redis.timeout_ms);
+    SAME(cache.memory);
+    SAME(cache.ttl_ms);
+    SAME(cache.stale_ms);
+    SAME(cache.version_poll_ms);
+}
+
+static void assert_same_auth(const struct config *one, const struct config *other)
+{
+    SAME_TEXT(auth.issuer);
+    SAME_TEXT(auth.audience);
+    SAME_TEXT(auth.customer_claim);
+    SAME_TEXT(auth.tier_claim);
+    SAME(auth.leeway_s);
+    SAME(auth.max_lifetime_s);
+    SAME(auth.cache);
+    SAME(auth.key_count);
+    SAME_TEXT(auth.jwks_url);
+    SAME_TEXT(auth.jwks_file);
+    SAME_TEXT(auth.jwks_ca_file);
+    SAME(auth.jwks_refresh_ms);
+    SAME(auth.jwks_cooldown_ms);
+    SAME(auth.jwks_timeout_ms);
+    SAME_LIST(auth.allowed_algorithms);
+}
+
+static void assert_same_limits(const struct config *one, const struct config *other)
+{
+    SAME(limits.instances);
+    SAME(limits.has_address);
+    SAME_RATE(limits.address);
+    SAME_NETWORKS(limits.address_exempt);
+    SAME_TEXT(limits.default_tier);
+    SAME(limits.tier_count);
+    SAME(limits.weight_count);
+    for (size_t i = 0; i < one->limits.tier_count; i++) {
+        SAME_TEXT(limits.tiers[i].name);
+        SAME(limits.tiers[i].rate_count);
+        SAME(limits.tiers[i].quota_count);
+        for (size_t k = 0; k < one->limits.tiers[i].rate_count; k++)
+            SAME_RATE(limits.tiers[i].rates[k]);
+        for (size_t k = 0; k < one->limits.tiers[i].quota_count; k++) {
+            SAME(limits.tiers[i].quotas[k].limit);
+            SAME(limits.tiers[i].quotas[k].per_month);
+        }
+    }
+}
+
+static void the_examples_values_are_the_defaults(void **state)
+{
+    char *source = example();
+    struct config *shown = load(source), *applied = load(MINIMAL);
+    assert_same_server(shown, applied);
+    assert_same_sources(shown, applied);
+    assert_same_auth(shown, applied);
+    assert_same_limits(shown, applied);
+    config_free(shown);
+    config_free(applied);
+    free(source);
+}
+
+/* The paths of the keys are read off the code: a test that had its own list would not notice a new one. */
+static void the_example_explains_every_key(void **state)
+{
+    struct buffer code;
+    char *source = example();
+    size_t keys = 0;
+    buffer_init(&code, 1 << 20);
+    assert_int_equal(file_read(SLUICE_SOURCE_DIR "/api/config.c", &code, &failure), STATUS_OK);
+    for (const char *at = buffer_c_string(&code); (at = strstr(at, "    {\"")) != NULL; at++) {
+        char path[64], *last;
+        if (sscanf(at, "    {\"%63[a-z_.]\", config_read", path) != 1 || (last = strrchr(path, '.')) == NULL)
+            continue;
+        keys++;
+        if (strstr(source, last + 1) == NULL)
+            fail_msg("sluice.example.yaml does not explain %s", path);
+    }
+    assert_true(keys >= 60);
+    buffer_free(&code);
+    free(source);
+}
+
+static void the_example_as_it_stands_lacks_only_keys(void **state)
+{
+    struct config *config = NULL;
+    assert_int_equal(config_load(SLUICE_SOURCE_DIR "/sluice.example.yaml", &config, &report), STATUS_INVALID);
+    assert_null(config);
+    assert_non_null(strstr(buffer_c_string(&report), "auth: neither keys nor jwks"));
+    assert_ptr_equal(strchr(report.data, '\n'), report.data + report.size - 1); /* one line */
+}
+
+static void values_are_read_with_their_units(void **state)
+{
+    struct config *config =
+        load(MINIMAL "server: {listen: \"[::1]:81\", workers: 3, max_body: 64KB, request_timeout: 2m,\n"
+                     "  trusted_proxies: [10.0.0.0/8, \"::1\"], min_send_rate: 5}\n"
+                     "cors: {origins: [\"*\"], max_age: 1h}\n"
+                     "redis: {address: 127.0.0.1:6379, timeout: 300ms}\n"
+                     "limits: {address: null, default_tier: a, weights: {getRegion: 5},\n"
+                     "  tiers: {a: {rates: [{rate: 5/min, burst: 7}, {rate: 9/h, burst: 1}]}}}\n"
+                     "serving: {aggregates: {rain: sum}}\n"
+                     "log: {level: error}\n");
+    assert_int_equal(config->server.listen.address.ss_family, AF_INET6);
+    assert_int_equal(config->server.workers, 3);
+    assert_int_equal(config->server.max_body, 65536);
+    assert_int_equal(config->server.request_timeout_ms, 120000);
+    assert_int_equal(config->server.min_send_rate, 5);
+    assert_int_equal(config->server.trusted_proxies.items[0].prefix, 104);
+    assert_string_equal(config->cors.origins[0], "*");
+    assert_null(config->cors.origins[1]);
+    assert_int_equal(config->cors.max_age_s, 3600);
+    assert_string_equal(config->redis.address, "127.0.0.1:6379");
+    assert_int_equal(config->redis.timeout_ms, 300);
+    assert_string_equal(config->redis.prefix, "sluice:");
+    assert_false(config->limits.has_address);
+    assert_int_equal(config->limits.tier_count, 1);
+    assert_int_equal(config->limits.tiers[0].rates[0].window_ms, 60000);
+    assert_int_equal(config->limits.tiers[0].rates[1].window_ms, 3600000);
+    assert_int_equal(config->limits.weights[0].weight, 5);
+    assert_string_equal(config->serving.aggregates[0].function, "sum");
+    assert_int_equal(config->log.level, LOG_ERROR);
+    config_free(config);
+}
+
+static void the_cores_are_counted_when_no_workers_are_given(void **state)
+{
+    struct config *config = load(MINIMAL);
+    assert_true(config->server.workers >= 1);
+    config_free(config);
+}
+
+static void a_file_that_is_not_there_is_a_failure_of_its_own(void **state)
+{
+    struct config *config = NULL;
+    assert_int_equal(config_load("/nonexistent/sluice.yaml", &config, &report), STATUS_FAILED);
+    assert_null(config);
+    assert_non_null(strstr(buffer_c_string(&report), "/nonexistent/sluice.yaml"));
+}
+
+static void a_file_of_nothing_but_mistakes_is_refused_without_a_crash(void **state)
+{
+    char *source = malloc(400000), *at = source;
+    struct config *config = NULL;
+    for (int i = 0; i < 4000; i++)
+        at += sprintf(at, "k%05d: 1\n", i);
+    assert_int_equal(config_parse("t.yaml", text_from_string(source), &config, &report), STATUS_INVALID);
+    if (strstr(buffer_c_string(&report), "more mistakes") == NULL)
+        fail_msg("%s", report.data);
+    assert_true(report.size < 200000);
+    at = source + sprintf(source, MINIMAL "server: {trusted_proxies: [");
+    for (int i = 0; i < 100000; i++)
+        at += sprintf(at, "::,");
+    strcpy(at, "]}\n");
+    buffer_clear(&report);
+    enum status status = config_parse("t.yaml", text_from_string(source), &config, &report);
+    assert_int_equal(status == STATUS_OK, report.size == 0);
+    if (status == STATUS_OK)
+        config_free(config);
+    free(source);
+}
+
+static void secrets_come_from_a_file_or_the_environment(void **state)
+{
+    char path[] = "/tmp/sluice-secret-XXXXXX";
+    int fd = mkstemp(path); /* mode 0600 */
+    assert_int_equal(write(fd, "from the file\n", 14), 14);
+    close(fd);
+    struct buffer secret;
+    buffer_init(&secret, 4096);
+    setenv("SLUICE_TEST_SECRET", "from the environment", 1);
+    unsetenv("SLUICE_TEST_NOTHING");
+    struct config_secret file = {.file = path, .key = "redis.password"}, none = {.key = "redis.password"},
+                         environment = {.environment = "SLUICE_TEST_SECRET", .key = "redis.password"},
+                         unset = {.environment = "SLUICE_TEST_NOTHING", .key = "redis.password"},
+                         missing = {.file = "/nonexistent/secret", .key = "redis.password"};
+    assert_int_equal(config_secret_read(&file, &secret, &failure), STATUS_OK);
+    assert_string_equal(buffer_c_string(&secret), "from the file");
+    buffer_clear(&secret);
+    assert_int_equal(config_secret_read(&environment, &secret, &failure), STATUS_OK);
+    assert_string_equal(buffer_c_string(&secret), "from the environment");
+    buffer_clear(&secret);
+    assert_int_equal(config_secret_read(&none, &secret, &failure), STATUS_OK);
+    assert_int_equal(secret.size, 0);
+    assert_int_equal(config_secret_read(&unset, &secret, &failure), STATUS_INVALID);
+    assert_non_null(strstr(failure.message, "SLUICE_TEST_NOTHING"));
+    assert_int_not_equal(config_secret_read(&missing, &secret, &failure), STATUS_OK);
+    assert_non_null(strstr(failure.message, "/nonexistent/secret"));
+    chmod(path, 0644);
+    buffer_clear(&secret);
+    assert_int_not_equal(config_secret_read(&file, &secret, &failure), STATUS_OK);
+    assert_int_equal(secret.size, 0);
+    unlink(path);
+    buffer_free(&secret);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(the_examples_values_are_the_defaults),
+        TEST(the_example_explains_every_key),
+        TEST(the_example_as_it_stands_lacks_only_keys),
+        TEST(values_are_read_with_their_units),
+        TEST(the_cores_are_counted_when_no_workers_are_given),
+        TEST(a_file_that_is_not_there_is_a_failure_of_its_own),
+        TEST(secrets_come_from_a_file_or_the_environment),
+        TEST(a_file_of_nothing_but_mistakes_is_refused_without_a_crash),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

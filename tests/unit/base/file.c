@@ -1,0 +1,180 @@
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char folder[] = "/tmp/sluice-file-XXXXXX";
+static char path[64];
+static struct buffer buffer;
+static struct failure failure;
+
+static int set_up(void **state)
+{
+    buffer_init(&buffer, 10000);
+    failure = (struct failure){0};
+    snprintf(path, sizeof(path), "%s/file", folder);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    buffer_free(&buffer);
+    unlink(path);
+    return 0;
+}
+
+static void write_file(struct text content, mode_t mode)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, content.data, content.size), content.size);
+    assert_int_equal(fchmod(fd, mode), 0);
+    close(fd);
+}
+
+static void assert_holds(struct text expected)
+{
+    assert_int_equal(buffer.size, expected.size);
+    assert_memory_equal(buffer.size != 0 ? buffer.data : "", expected.data, expected.size);
+}
+
+static void assert_said(const char *words)
+{
+    if (strstr(failure.message, words) == NULL)
+        fail_msg("\"%s\" lacks \"%s\"", failure.message, words);
+    assert_non_null(strstr(failure.message, path));
+}
+
+static void a_file_is_read_whole_with_nul_and_line_ends(void **state)
+{
+    write_file(TEXT("a\0b\r\n"), 0644);
+    buffer_append_literal(&buffer, "before ");
+    assert_int_equal(file_read(path, &buffer, &failure), STATUS_OK);
+    assert_holds(TEXT("before a\0b\r\n"));
+}
+
+static void an_empty_file_is_no_failure(void **state)
+{
+    write_file(TEXT(""), 0644);
+    assert_int_equal(file_read(path, &buffer, &failure), STATUS_OK);
+    assert_int_equal(buffer.size, 0);
+}
+
+static void exactly_the_ceiling_is_read_and_one_byte_more_refused(void **state)
+{
+    char content[10001];
+    memset(content, 'c', sizeof(content));
+    write_file(text_of(content, 10000), 0644);
+    assert_int_equal(file_read(path, &buffer, &failure), STATUS_OK);
+    assert_int_equal(buffer.size, 10000);
+    buffer_clear(&buffer);
+    write_file(text_of(content, 10001), 0644);
+    assert_int_equal(file_read(path, &buffer, &failure), STATUS_TOO_LARGE);
+    assert_said("10000 bytes");
+}
+
+static void what_is_not_there_is_named(void **state)
+{
+    assert_int_equal(file_read(path, &buffer, &failure), STATUS_NOT_FOUND);
+    assert_said(strerror(ENOENT));
+    snprintf(path, sizeof(path), "%s/none/file", folder);
+    assert_int_equal(file_read(path, &buffer, &failure), STATUS_NOT_FOUND);
+    assert_said(strerror(ENOENT));
+}
+
+static void folders_devices_and_pipes_are_refused_without_waiting(void **state)
+{
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(file_read(path, &buffer, &failure), STATUS_INVALID);
+    assert_said("not a regular file");
+    snprintf(path, sizeof(path), "%s", folder);
+    assert_int_equal(file_read(path, &buffer, &failure), STATUS_INVALID);
+    assert_said("not a regular file");
+    snprintf(path, sizeof(path), "/dev/zero");
+    assert_int_equal(file_read(path, &buffer, &failure), STATUS_INVALID);
+    snprintf(path, sizeof(path), "%s/file", folder);
+}
+
+static void a_secret_loses_its_line_ends_and_nothing_else(void **state)
+{
+    write_file(TEXT(" pass word \t\r\n\n"), 0600);
+    buffer_append_literal(&buffer, "kept\n");
+    assert_int_equal(file_read_secret(path, &buffer, &failure), STATUS_OK);
+    assert_holds(TEXT("kept\n pass word \t"));
+    buffer_clear(&buffer);
+    write_file(TEXT("s"), 0400);
+    assert_int_equal(file_read_secret(path, &buffer, &failure), STATUS_OK);
+    assert_holds(TEXT("s"));
+}
+
+static void a_secret_that_others_may_touch_is_refused_unread(void **state)
+{
+    static const mode_t modes[] = {0640, 0620, 0604, 0602, 0666, 0440};
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+        write_file(TEXT("hunter2"), modes[i]);
+        assert_int_equal(file_read_secret(path, &buffer, &failure), STATUS_DENIED);
+        assert_int_equal(buffer.size, 0);
+        assert_said("chmod 600");
+        assert_null(strstr(failure.message, "hunter2"));
+        assert_int_equal(file_read(path, &buffer, &failure), STATUS_OK); /* as an ordinary file */
+        buffer_clear(&buffer);
+    }
+}
+
+static void an_empty_secret_is_refused(void **state)
+{
+    write_file(TEXT("\n\r\n"), 0600);
+    buffer_append_literal(&buffer, "kept\n");
+    assert_int_equal(file_read_secret(path, &buffer, &failure), STATUS_DENIED);
+    assert_said("empty");
+    assert_holds(TEXT("kept\n"));
+}
+
+static void no_descriptor_stays_open(void **state)
+{
+    write_file(TEXT("x"), 0644);
+    int before = dup(0);
+    close(before);
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(file_read(path, &buffer, NULL), STATUS_OK);
+        assert_int_equal(file_read_secret(path, &buffer, NULL), STATUS_DENIED);
+        assert_int_equal(file_read(folder, &buffer, NULL), STATUS_INVALID);
+    }
+    int after = dup(0);
+    close(after);
+    assert_int_equal(after, before);
+}
+
+static int make_folder(void **state)
+{
+    return mkdtemp(folder) != NULL ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+    return rmdir(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_file_is_read_whole_with_nul_and_line_ends, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_empty_file_is_no_failure, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(exactly_the_ceiling_is_read_and_one_byte_more_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_not_there_is_named, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(folders_devices_and_pipes_are_refused_without_waiting, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_secret_loses_its_line_ends_and_nothing_else, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_secret_that_others_may_touch_is_refused_unread, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_empty_secret_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(no_descriptor_stays_open, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}

@@ -1,0 +1,163 @@
+#include "pool.h"
+
+static struct postgres_login login_as(const char *user, const char *password)
+{
+    struct postgres_login login = pool_options(POSTGRES_PIPELINED, 1).login;
+    login.user = user;
+    login.password = password;
+    return login;
+}
+
+static enum status open_as(struct postgres_login login, struct failure *failure)
+{
+    struct postgres_session *session = NULL;
+    enum status status = postgres_session_open(&login, &session, failure);
+    assert_true((status == STATUS_OK) == (session != NULL));
+    postgres_session_close(session);
+    return status;
+}
+
+static void what_trying_again_cannot_help_is_denied(void **state)
+{
+    struct postgres_session *session = session_open();
+    struct failure failure = {0};
+    assert_int_equal(postgres_session_script(session,
+                                             "create role with_password login password 'right'; "
+                                             "create role no_login nologin",
+                                             &failure),
+                     STATUS_OK);
+    assert_int_equal(open_as(login_as("with_password", "right"), &failure), STATUS_OK);
+    assert_int_equal(open_as(login_as("with_password", "wrong"), &failure), STATUS_DENIED);
+    assert_non_null(strstr(failure.message, "with_password"));
+    assert_null(strstr(failure.message, "wrong")); /* never a secret */
+    assert_int_equal(open_as(login_as("with_password", NULL), &failure), STATUS_DENIED);
+    assert_int_equal(open_as(login_as("nobody_like_this", NULL), &failure), STATUS_DENIED);
+    assert_int_equal(open_as(login_as("no_login", NULL), &failure), STATUS_DENIED);
+    struct postgres_login elsewhere = login_as("postgres", NULL);
+    elsewhere.database = "no_such_database";
+    assert_int_equal(open_as(elsewhere, &failure), STATUS_DENIED);
+    assert_null(strchr(failure.message, '\n'));
+    postgres_session_close(session);
+}
+
+static void nobody_listening_is_unavailable(void **state)
+{
+    struct failure failure = {0};
+    struct postgres_login login = login_as("postgres", NULL);
+    login.port = server_free_port();
+    assert_int_equal(open_as(login, &failure), STATUS_UNAVAILABLE);
+    login.host = "/tmp/no-such-folder";
+    assert_int_equal(open_as(login, &failure), STATUS_UNAVAILABLE);
+}
+
+static void the_socket_in_a_folder_is_reached(void **state)
+{
+    struct failure failure = {0};
+    struct postgres_login login = login_as("postgres", NULL);
+    struct postgres_resolved storage;
+    login.host = database.folder;
+    assert_int_equal(postgres_resolve(&login, &storage, &failure), STATUS_OK);
+    assert_string_equal(login.host, database.folder);
+    assert_int_equal(open_as(login, &failure), STATUS_OK);
+}
+
+static void a_name_becomes_an_address(void **state)
+{
+    struct failure failure = {0};
+    struct postgres_login login = login_as("postgres", NULL);
+    struct postgres_resolved storage;
+    login.host = "127.0.0.1";
+    assert_int_equal(postgres_resolve(&login, &storage, &failure), STATUS_OK);
+    assert_string_equal(login.host, "127.0.0.1");
+    assert_int_equal(open_as(login, &failure), STATUS_OK);
+    login.host = "no-such-host.invalid";
+    assert_int_equal(postgres_resolve(&login, &storage, &failure), STATUS_UNAVAILABLE);
+    assert_non_null(strstr(failure.message, "no-such-host.invalid"));
+}
+
+static void take_three(void *context, const struct postgres_rows *rows)
+{
+    ++*(int *)context;
+    assert_int_equal(postgres_rows_count(rows), 3);
+    assert_true(text_equal(postgres_rows_value(rows, 2, 0), TEXT("12")));
+    assert_null(postgres_rows_value(rows, 2, 1).data);
+}
+
+static void a_query_takes_parameters_and_tells_the_servers_words(void **state)
+{
+    struct postgres_session *session = session_open();
+    struct failure failure = {0};
+    int calls = 0;
+    const struct text parameters[] = {TEXT("10"), TEXT_NONE};
+    assert_int_equal(postgres_session_query(session, "select i, $2::text from generate_series($1::int, 12) i", 2,
+                                            parameters, take_three, &calls, &failure),
+                     STATUS_OK);
+    assert_int_equal(calls, 1);
+    assert_int_equal(postgres_session_query(session, "select 1/0", 0, NULL, take_three, &calls, &failure),
+                     STATUS_INVALID);
+    assert_non_null(strstr(failure.message, "22012"));
+    assert_non_null(strstr(failure.message, "division by zero"));
+    assert_int_equal(calls, 1);
+    assert_int_equal(postgres_session_query(session, "select 1", 65, NULL, NULL, NULL, &failure), STATUS_TOO_LARGE);
+    assert_int_equal(postgres_session_query(session, "select 1", 0, NULL, NULL, NULL, &failure), STATUS_OK);
+    postgres_session_close(session);
+}
+
+static void a_script_is_one_transaction(void **state)
+{
+    struct postgres_session *session = session_open();
+    struct failure failure = {0};
+    assert_int_equal(
+        postgres_session_script(session, "create table kept(); select 1; create table half(); select 1/0", &failure),
+        STATUS_INVALID);
+    assert_int_equal(session_number(session, "select count(*) from pg_class where relname in ('kept', 'half')"), 0);
+    assert_int_equal(postgres_session_script(session, "create table kept(); select 1", &failure), STATUS_OK);
+    assert_int_equal(postgres_session_script(session, "", &failure), STATUS_OK);
+    assert_int_equal(session_number(session, "select count(*) from pg_class where relname = 'kept'"), 1);
+    postgres_session_close(session);
+}
+
+/* COPY would leave the session between its two ends: it fails, in words, and the session goes on. */
+static void a_copy_within_a_script_fails_in_words(void **state)
+{
+    struct postgres_session *session = session_open();
+    struct failure failure = {0};
+    assert_int_not_equal(postgres_session_script(session, "create temp table c(i int); copy c from stdin", &failure),
+                         STATUS_OK);
+    assert_non_null(strstr(failure.message, "COPY"));
+    assert_int_equal(session_number(session, "select 7"), 7);
+    postgres_session_close(session);
+}
+
+static void a_session_that_was_terminated_is_unavailable(void **state)
+{
+    struct postgres_session *session = session_open();
+    struct failure failure = {0};
+    assert_int_equal(
+        postgres_session_query(session, "select pg_terminate_backend(pg_backend_pid())", 0, NULL, NULL, NULL, &failure),
+        STATUS_UNAVAILABLE);
+    assert_int_equal(postgres_session_query(session, "select 1", 0, NULL, NULL, NULL, &failure), STATUS_UNAVAILABLE);
+    assert_null(strchr(failure.message, '\n'));
+    postgres_session_close(session);
+}
+
+static int setup(void **state)
+{
+    postgres_server_start(&database);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_trying_again_cannot_help_is_denied),
+        cmocka_unit_test(nobody_listening_is_unavailable),
+        cmocka_unit_test(the_socket_in_a_folder_is_reached),
+        cmocka_unit_test(a_name_becomes_an_address),
+        cmocka_unit_test(a_query_takes_parameters_and_tells_the_servers_words),
+        cmocka_unit_test(a_script_is_one_transaction),
+        cmocka_unit_test(a_copy_within_a_script_fails_in_words),
+        cmocka_unit_test(a_session_that_was_terminated_is_unavailable),
+    };
+    return cmocka_run_group_tests(tests, setup, pool_group_teardown);
+}
