@@ -22,6 +22,20 @@
 #include "handlers/handlers.h"
 #include "sql/migrations.h"
 
+#ifdef __SANITIZE_ADDRESS__
+/* h2o keeps freed blocks for each thread, and never frees a context's message queue: neither grows. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_options(void);
+__attribute__((visibility("default"))) const char *__lsan_default_options(void)
+{
+    return "print_suppressions=0";
+}
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void)
+{
+    return "leak:h2o_mem_alloc_recycle\nleak:h2o_multithread_create_queue\n";
+}
+#endif
+
 #define DEFAULT_CONFIG "/etc/sluice/sluice.yaml"
 #define REPORT_CEILING ((size_t)1 << 20)
 
@@ -56,6 +70,7 @@ static void block_signals(sigset_t *signals)
     sigemptyset(signals);
     sigaddset(signals, SIGTERM);
     sigaddset(signals, SIGINT);
+    sigaddset(signals, SIGHUP);
     sigprocmask(SIG_BLOCK, signals, NULL);
     signal(SIGPIPE, SIG_IGN);
 }
@@ -84,7 +99,9 @@ static int serve(const struct options *options)
         if (status == STATUS_OK) {
             log_event(LOG_INFO, "started", "sluice " SLUICE_VERSION " serves on %s with %u workers, admin on %s",
                       config->server.listen.text, config->server.workers, config->server.admin.text);
-            sigwait(&signals, &signal_number);
+            while (sigwait(&signals, &signal_number) == 0 && signal_number == SIGHUP)
+                log_event(LOG_WARNING, "no_reload",
+                          "SIGHUP: the configuration is read at the start only; restart to change it");
             log_event(LOG_INFO, "draining", "signal %d: finishing what is in flight", signal_number);
         }
         server_drain(server);
@@ -92,9 +109,9 @@ static int serve(const struct options *options)
     }
     log_stop();
     config_free(config);
-    if (status != STATUS_OK && no_signal_yet())
-        return fail("serve", &failure);
-    return status == STATUS_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+    if (status == STATUS_UNAVAILABLE && !no_signal_yet())
+        return EXIT_SUCCESS; /* told to stop while it waited for its database */
+    return status == STATUS_OK ? EXIT_SUCCESS : fail("serve", &failure);
 }
 
 /* check */

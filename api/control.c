@@ -1,6 +1,7 @@
 #include "api/control.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -29,6 +30,13 @@ struct control {
     struct postgres *pool; /* for versions alone */
     atomic_size_t connections;
     struct loop_message stop_message;
+    struct watch_call { /* control_watch_versions, on its way to the thread and back */
+        struct loop_message message;
+        struct postgres_session *session;
+        struct failure *failure;
+        enum status status;
+        sem_t done;
+    } watch;
 };
 
 struct admin_handler {
@@ -64,12 +72,18 @@ static const char *up_or_down(bool up)
 static void append_readiness(struct control *control, struct buffer *out, int *status)
 {
     struct server *server = control->server;
+    if (!atomic_load_explicit(&server->serving, memory_order_acquire)) {
+        buffer_append_literal(out, "{\"status\":\"starting\",\"database\":\"down\"}\n");
+        *status = 503;
+        return;
+    }
     struct metrics *sum = malloc(sizeof(*sum));
     struct keys *keys = keys_store_current(server->keys);
     bool draining = atomic_load(&server->draining);
     uint64_t age_ms = clock_monotonic_us() / 1000 - versions_polled_at(server->versions);
     bool polled = age_ms < server->config->cache.version_poll_ms + READY_SLACK_MS;
     if (sum == NULL) {
+        keys_unref(keys);
         *status = 503;
         return;
     }
@@ -110,7 +124,8 @@ static void append_gauge(struct buffer *out, const char *name, uint64_t value)
 static void append_metrics(struct control *control, struct buffer *out, int *status)
 {
     struct server *server = control->server;
-    struct metrics *sum = malloc(sizeof(*sum));
+    bool serving = atomic_load_explicit(&server->serving, memory_order_acquire);
+    struct metrics *sum = serving ? malloc(sizeof(*sum)) : NULL;
     if (sum == NULL) {
         *status = 503;
         return;
@@ -206,7 +221,7 @@ static enum status create_keys(struct control *control, struct failure *failure)
     return status;
 }
 
-static enum status create_versions(struct control *control, struct postgres_session *session, struct failure *failure)
+static enum status watch_versions(struct control *control, struct postgres_session *session, struct failure *failure)
 {
     struct server *server = control->server;
     struct postgres_resolved resolved;
@@ -234,8 +249,27 @@ static enum status create_listener(struct control *control, struct failure *fail
                            failure);
 }
 
-enum status control_create(struct server *server, struct postgres_session *session, struct control **out,
-                           struct failure *failure)
+static void on_watch(struct loop_message *message)
+{
+    struct control *control = H2O_STRUCT_FROM_MEMBER(struct control, watch.message, message);
+    control->watch.status = watch_versions(control, control->watch.session, control->watch.failure);
+    sem_post(&control->watch.done);
+}
+
+enum status control_watch_versions(struct control *control, struct postgres_session *session, struct failure *failure)
+{
+    control->watch.message.on_message = on_watch;
+    control->watch.session = session;
+    control->watch.failure = failure;
+    loop_post(control->loop, &control->watch.message);
+    while (sem_wait(&control->watch.done) != 0)
+        ; /* a signal */
+    return control->watch.status;
+}
+
+static void *run(void *context);
+
+enum status control_create(struct server *server, struct control **out, struct failure *failure)
 {
     struct control *control = calloc(1, sizeof(*control));
     if (control == NULL || (control->loop = loop_create()) == NULL) {
@@ -245,11 +279,14 @@ enum status control_create(struct server *server, struct postgres_session *sessi
     control->server = server;
     configure_http(control);
     h2o_context_init(&control->context, loop_evloop(control->loop), &control->http);
+    sem_init(&control->watch.done, 0, 0);
     enum status status = create_keys(control, failure);
     if (status == STATUS_OK)
-        status = create_versions(control, session, failure);
-    if (status == STATUS_OK)
         status = create_listener(control, failure);
+    int error = status == STATUS_OK ? pthread_create(&control->thread, NULL, run, control) : 0;
+    control->started = status == STATUS_OK && error == 0;
+    if (error != 0)
+        status = failure_set(failure, STATUS_FAILED, "could not start the control thread: %s", strerror(error));
     if (status != STATUS_OK) {
         control_destroy(control);
         return status;
@@ -262,6 +299,7 @@ void control_destroy(struct control *control)
 {
     if (control == NULL)
         return;
+    control_stop(control);
     versions_destroy(control->server->versions);
     control->server->versions = NULL;
     postgres_destroy(control->pool);
@@ -272,6 +310,7 @@ void control_destroy(struct control *control)
     h2o_context_dispose(&control->context);
     h2o_config_dispose(&control->http);
     loop_destroy(control->loop);
+    sem_destroy(&control->watch.done);
     free(control);
 }
 
@@ -280,7 +319,7 @@ static void on_stop(struct loop_message *message)
     struct control *control = H2O_STRUCT_FROM_MEMBER(struct control, stop_message, message);
     control->stopping = true;
     listener_stop(control->listener);
-    listener_shut(control->listener, SHUT_RDWR);
+    listener_cut(control->listener);
 }
 
 static void *run(void *context)
@@ -294,15 +333,6 @@ static void *run(void *context)
     while (listener_connections(control->listener) != 0 && loop_now_ms(control->loop) < deadline)
         loop_turn(control->loop, 50);
     return NULL;
-}
-
-enum status control_start(struct control *control, struct failure *failure)
-{
-    int error = pthread_create(&control->thread, NULL, run, control);
-    if (error != 0)
-        return failure_set(failure, STATUS_FAILED, "could not start the control thread: %s", strerror(error));
-    control->started = true;
-    return STATUS_OK;
 }
 
 void control_stop(struct control *control)

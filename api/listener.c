@@ -25,6 +25,7 @@ struct connection {
     struct listener *listener;
     struct connection *previous, *next;
     h2o_socket_t *socket;
+    bool keep; /* listener_shut_idle passes it over */
 };
 
 static void on_connection_closed(void *data)
@@ -132,14 +133,29 @@ static int open_socket(const struct listener_options *options)
     return -1;
 }
 
+static enum status refuse_address(const struct config_address *address, struct failure *failure)
+{
+    return failure_set(failure, STATUS_FAILED,
+                       "cannot listen on %s: %s; choose another address in the configuration, or stop what uses it",
+                       address->text, strerror(errno));
+}
+
+enum status listener_check_free(const struct config_address *address, struct failure *failure)
+{
+    struct listener_options options = {.address = address};
+    int fd = open_socket(&options);
+    if (fd < 0)
+        return refuse_address(address, failure);
+    close(fd);
+    return STATUS_OK;
+}
+
 enum status listener_create(struct loop *loop, h2o_context_t *context, h2o_hostconf_t **hosts,
                             const struct listener_options *options, struct listener **out, struct failure *failure)
 {
     int fd = open_socket(options);
     if (fd < 0)
-        return failure_set(failure, STATUS_FAILED,
-                           "cannot listen on %s: %s; choose another address in the configuration, or stop what uses it",
-                           options->address->text, strerror(errno));
+        return refuse_address(options->address, failure);
     struct listener *listener = calloc(1, sizeof(*listener));
     if (listener == NULL) {
         close(fd);
@@ -182,10 +198,22 @@ void listener_destroy(struct listener *listener)
     free(listener);
 }
 
-void listener_shut(struct listener *listener, int how)
+void listener_keep(h2o_socket_t *socket)
+{
+    ((struct connection *)socket->on_close.data)->keep = true;
+}
+
+void listener_shut_idle(struct listener *listener)
 {
     for (struct connection *connection = listener->first; connection != NULL; connection = connection->next)
-        shutdown(h2o_socket_get_fd(connection->socket), how);
+        if (!connection->keep)
+            shutdown(h2o_socket_get_fd(connection->socket), SHUT_RD);
+}
+
+void listener_cut(struct listener *listener)
+{
+    for (struct connection *connection = listener->first; connection != NULL; connection = connection->next)
+        shutdown(h2o_socket_get_fd(connection->socket), SHUT_RDWR);
 }
 
 size_t listener_connections(const struct listener *listener)

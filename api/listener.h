@@ -22,13 +22,19 @@ struct listener_options {
 enum status listener_create(struct loop *loop, h2o_context_t *context, h2o_hostconf_t **hosts,
                             const struct listener_options *options, struct listener **listener,
                             struct failure *failure) MUST_CHECK;
+/* STATUS_FAILED: somebody listens at this address already, even one who would share it. */
+enum status listener_check_free(const struct config_address *address, struct failure *failure) MUST_CHECK;
 /* Accepts from here on. */
 void listener_start(struct listener *listener);
 /* Takes what is in the backlog, then closes the listening socket; open connections go on. */
 void listener_stop(struct listener *listener);
-/* shutdown(2) of every open connection. SHUT_RD: what was received is still answered, then the connection ends; an idle
- * one ends at once. SHUT_RDWR: all end now. */
-void listener_shut(struct listener *listener, int how);
+/* Ends the connections on which nothing is in flight: what they have sent by now is still answered. `keep` says of the
+ * socket of a request in flight that it is not one of these: to shut its reading side would look as if its client had
+ * left. */
+void listener_keep(h2o_socket_t *socket);
+void listener_shut_idle(struct listener *listener);
+/* Cuts all connections. */
+void listener_cut(struct listener *listener);
 /* After the last connection has closed. */
 void listener_destroy(struct listener *listener);
 /* Open connections of this listener. */

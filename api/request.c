@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "api/accept.h"
+#include "api/problem.h"
 #include "api/stages.h"
 #include "audit/record.h"
 #include "base/clock.h"
@@ -90,6 +91,20 @@ static void read_header(struct request_headers *headers, const h2o_header_t *hea
         headers->traceparent = value;
     else if (h2o_memis(name->base, name->len, H2O_STRLIT("access-control-request-method")))
         headers->preflight_method = value;
+}
+
+/* h2o treats a connection without a PROXY line as its sender's own; here that is a mistake of the proxy's
+ * configuration, or somebody who wants to be taken for it. With the line h2o tells the caller's address, without it the
+ * socket's. */
+static bool lacks_proxy_line(const struct request *request)
+{
+    struct sockaddr_storage told = {0}, real = {0};
+    socklen_t size = sizeof(real);
+    h2o_conn_t *connection = request->h2o->conn;
+    socklen_t told_size = connection->callbacks->get_peername(connection, (struct sockaddr *)&told);
+    int fd = h2o_socket_get_fd(connection->callbacks->get_socket(connection));
+    return getpeername(fd, (struct sockaddr *)&real, &size) == 0 && told_size == size &&
+           memcmp(&told, &real, size) == 0;
 }
 
 static void find_address(struct request *request)
@@ -232,6 +247,12 @@ int request_begin(h2o_handler_t *handler, h2o_req_t *h2o)
     if (!traceparent_parse(request->headers.traceparent, &request->trace))
         traceparent_make(&request->trace);
     request->respond.wants_gzip = accept_gzip(request->headers.accept_encoding);
+    if (worker->server->config->server.proxy_protocol && lacks_proxy_line(request)) {
+        h2o->http1_is_persistent = 0;
+        problem_send(request, PROBLEM_BAD_REQUEST,
+                     "the connection did not begin with a PROXY protocol line (version 1), which is expected here");
+        return 0;
+    }
     request_run(request);
     return 0;
 }

@@ -248,7 +248,9 @@ static bool take_pending(struct respond *respond, bool last)
 static void send_pending(struct request *request, h2o_send_state_t state)
 {
     struct respond *respond = &request->respond;
-    if (!take_pending(respond, state != H2O_SEND_STATE_IN_PROGRESS)) {
+    if (state == H2O_SEND_STATE_ERROR) {
+        buffer_clear(&respond->sending);
+    } else if (!take_pending(respond, state == H2O_SEND_STATE_FINAL)) {
         respond->failed = respond->finished = true;
         state = H2O_SEND_STATE_ERROR;
     }
@@ -262,6 +264,16 @@ static void send_pending(struct request *request, h2o_send_state_t state)
         setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     }
     h2o_send(request->h2o, &bytes, bytes.len != 0, state);
+}
+
+/* What is left goes out first: h2o drops what is handed to it together with the error. */
+static void send_failure(struct request *request)
+{
+    struct respond *respond = &request->respond;
+    if (respond->pending.size != 0 && !respond->pending.failed)
+        send_pending(request, H2O_SEND_STATE_IN_PROGRESS);
+    else
+        send_pending(request, H2O_SEND_STATE_ERROR);
 }
 
 static void start_stream(struct request *request)
@@ -335,7 +347,7 @@ bool respond_fail(struct request *request, struct text line)
     request->worker->metrics.streams_failed++;
     buffer_append_text(&respond->pending, line);
     if (!respond->in_flight)
-        send_pending(request, H2O_SEND_STATE_ERROR);
+        send_failure(request);
     return true;
 }
 
@@ -346,7 +358,10 @@ static void on_proceed(h2o_generator_t *generator, h2o_req_t *req)
     (void)req;
     respond->in_flight = false;
     if (respond->finished) {
-        send_pending(request, respond->failed ? H2O_SEND_STATE_ERROR : H2O_SEND_STATE_FINAL);
+        if (respond->failed)
+            send_failure(request);
+        else
+            send_pending(request, H2O_SEND_STATE_FINAL);
         return;
     }
     if (respond->pending.size >= RESPOND_HIGH_WATER / 2)

@@ -157,7 +157,7 @@ static enum status read_database(struct server *server, bool (*keep_waiting)(voi
     if (status == STATUS_OK)
         status = load_catalog(server, session, failure);
     if (status == STATUS_OK)
-        status = control_create(server, session, &server->control, failure);
+        status = control_watch_versions(server->control, session, failure);
     postgres_session_close(session);
     return status;
 }
@@ -278,6 +278,10 @@ static void configure_http(struct server *server)
 
 static enum status make_workers(struct server *server, struct failure *failure)
 {
+    /* The workers share the port, and so would another process of this user: half of the calls would go there. */
+    enum status free_status = listener_check_free(&server->config->server.listen, failure);
+    if (free_status != STATUS_OK)
+        return free_status;
     server->workers = calloc(server->config->server.workers, sizeof(struct worker *));
     if (server->workers == NULL)
         return failure_set(failure, STATUS_FAILED, "out of memory");
@@ -310,8 +314,10 @@ enum status server_create(const struct config *config, const struct handler *con
         status = audit_sink_create(config->log.requests, &server->sink, failure);
     if (status == STATUS_OK) {
         configure_http(server);
-        status = read_database(server, keep_waiting, failure);
+        status = control_create(server, &server->control, failure);
     }
+    if (status == STATUS_OK)
+        status = read_database(server, keep_waiting, failure);
     if (status == STATUS_OK)
         status = make_workers(server, failure);
     if (status != STATUS_OK) {
@@ -327,7 +333,9 @@ enum status server_start(struct server *server, struct failure *failure)
     enum status status = STATUS_OK;
     for (size_t i = 0; status == STATUS_OK && i < server->worker_count; i++)
         status = worker_start(server->workers[i], failure);
-    return status == STATUS_OK ? control_start(server->control, failure) : status;
+    if (status == STATUS_OK)
+        atomic_store_explicit(&server->serving, true, memory_order_release);
+    return status;
 }
 
 void server_drain(struct server *server)
@@ -348,6 +356,8 @@ void server_destroy(struct server *server)
 {
     if (server == NULL)
         return;
+    if (server->control != NULL)
+        control_stop(server->control);
     for (size_t i = 0; i < server->worker_count; i++)
         worker_destroy(server->workers[i]);
     free(server->workers);

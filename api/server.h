@@ -38,6 +38,7 @@ struct server {
     size_t worker_count;
     struct control *control;
     atomic_size_t connections; /* open client connections */
+    atomic_bool serving;       /* versions and workers are made: others may look at them */
     atomic_bool draining;
 };
 

@@ -232,8 +232,14 @@ static void begin_stop(struct worker *worker)
 {
     worker->stopping = true;
     listener_stop(worker->listener);
-    h2o_context_request_shutdown(&worker->context);
-    listener_shut(worker->listener, SHUT_RD);
+    /* Not h2o_context_request_shutdown: it arms a timer for HTTP/2 that h2o_context_dispose then finds and aborts on.
+     */
+    worker->context.shutdown_requested = 1;
+    for (const struct request *request = worker->requests; request != NULL; request = request->next) {
+        h2o_conn_t *connection = request->h2o->conn;
+        listener_keep(connection->callbacks->get_socket(connection));
+    }
+    listener_shut_idle(worker->listener);
 }
 
 static void on_stop(struct loop_message *message)
@@ -264,7 +270,7 @@ static void *run(void *context)
     if (left != 0) {
         log_event(LOG_WARNING, "drain_timeout", "worker %u cuts %zu connections that did not end within drain_timeout",
                   worker->index, left);
-        listener_shut(worker->listener, SHUT_RDWR);
+        listener_cut(worker->listener);
         run_until(worker, loop_now_ms(worker->loop) + LAST_WORDS_MS);
     }
     publish(worker);

@@ -297,9 +297,10 @@ void loop_destroy(struct loop *loop)
         loop_watch_stop(loop->wakeup);
     if (loop->wakeup_fd >= 0)
         close(loop->wakeup_fd);
-    /* h2o frees closed sockets in a turn of its loop. h2o 2.2.5 has no working way to destroy the loop itself (its
-     * epoll descriptor stays open); one loop a thread and a thread for the life of the process make that harmless. */
+    /* h2o frees closed sockets in a turn of its loop. Its epoll descriptor stays open (h2o 2.2.5 never closes it): one
+     * loop a thread, and a thread for the life of the process, make that harmless. */
     h2o_evloop_run(loop->evloop, 0);
+    h2o_evloop_destroy(loop->evloop);
     free(loop->heap);
     pthread_mutex_destroy(&loop->lock);
     free(loop);
