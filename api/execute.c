@@ -18,9 +18,16 @@ struct rows_state {
     bool failed; /* out of memory */
 };
 
+/* Every value of a request was validated before it became a parameter: what the database finds invalid is in the views, a
+ * division by zero say, and no caller could mend it. */
+static enum status blame(const struct postgres_error *error)
+{
+    return error->status == STATUS_INVALID ? STATUS_FAILED : error->status;
+}
+
 static void log_query_error(const struct plan *plan, const char *request_id, const struct postgres_error *error)
 {
-    if (error->status == STATUS_FAILED || error->status == STATUS_DENIED)
+    if (blame(error) == STATUS_FAILED || error->status == STATUS_DENIED)
         log_event(LOG_ERROR, "query_failed", "request %s, %.*s in lane %s: %s %s", request_id,
                   TEXT_ARGS(plan->relation), plan_lane_name(plan->lane), error->sqlstate, error->message);
 }
@@ -80,7 +87,7 @@ static void on_done(void *context, const struct postgres_error *error)
     gone_stop(&request->gone);
     if (error != NULL) {
         log_query_error(&request->plan, request->id, error);
-        problem_send_status(request, error->status);
+        problem_send_status(request, blame(error));
         return;
     }
     if (state->failed || respond_buffer(&request->respond)->failed) {
@@ -170,7 +177,7 @@ static void on_load_done(void *context, const struct postgres_error *error)
     struct execute_load *load = context;
     if (error != NULL)
         log_query_error(&load->plan, "(load)", error);
-    load_end(load, error != NULL ? error->status : load->status);
+    load_end(load, error != NULL ? blame(error) : load->status);
 }
 
 void execute_load_start(struct execute_load *load, enum status planned)

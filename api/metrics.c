@@ -105,10 +105,14 @@ static void append_operations(struct buffer *out, const struct metrics *sum, con
                     {"# TYPE sluice_response_body_bytes_total counter\n", append_bytes}};
     size_t known = openapi_operation_count(contract);
     for (size_t f = 0; f < sizeof(families) / sizeof(families[0]); f++) {
-        buffer_append_string(out, families[f].type);
-        for (size_t i = 0; i <= METRICS_MAX_OPERATIONS; i++)
-            if ((i < known || i == METRICS_MAX_OPERATIONS) && operation_count(&sum->operations[i]) != 0)
-                families[f].append(out, &sum->operations[i], operation_name(contract, i));
+        bool told = false;
+        for (size_t i = 0; i <= METRICS_MAX_OPERATIONS; i++) {
+            if ((i >= known && i != METRICS_MAX_OPERATIONS) || operation_count(&sum->operations[i]) == 0)
+                continue;
+            buffer_append_string(out, told ? "" : families[f].type);
+            told = true;
+            families[f].append(out, &sum->operations[i], operation_name(contract, i));
+        }
     }
 }
 

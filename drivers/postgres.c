@@ -329,10 +329,11 @@ static enum status start(struct postgres *pool, const struct postgres_statement 
                          const struct text *parameters, const struct postgres_handlers *handlers, void *context,
                          bool whole, struct postgres_query **out)
 {
-    size_t occupied = pool->options.mode == POSTGRES_PIPELINED ? pool->total : pool->waiting;
+    /* Streamed: a query that waits for its connection to be opened has a place there already. */
+    size_t places = pool->options.queue + (pool->options.mode == POSTGRES_STREAMED ? pool->options.connections : 0);
     if (pool->closing || (pool->last_failed && !any_alive(pool)))
         return STATUS_UNAVAILABLE;
-    if (occupied >= pool->options.queue) {
+    if (pool->total >= places) {
         pool->statistics.refused_busy++;
         return STATUS_BUSY;
     }

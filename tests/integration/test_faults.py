@@ -172,7 +172,7 @@ def test_a_statement_that_outlives_its_limit_is_a_504(postgres, database, gatewa
 
 @pytest.mark.tsan
 def test_a_full_queue_is_a_503_at_once_and_the_fast_lane_goes_on(postgres, database, gateway):
-    one = gateway({"server": {"workers": 1}, **slow_view(postgres, database, 20), "database": {"scan": {"connections": 1, "queue": 2, "queue_timeout": "1s"}}}, database=database)
+    one = gateway({"server": {"workers": 1}, **slow_view(postgres, database, 20), "database": {"scan": {"connections": 1, "queue": 2, "queue_timeout": "4s"}}}, database=database)
     held = [send(one, "/v1/regions/AR/weather") for _ in range(3)]
     try:
         eventually(lambda: one.metrics()["sluice_requests_in_flight"] >= 3)

@@ -68,18 +68,6 @@ def test_traceparent_goes_on_and_a_bad_one_is_replaced(api):
         assert re.fullmatch("[0-9a-f]{32}", line["trace_id"]) and line["trace_id"] not in (trace, "0" * 32)
 
 
-def test_the_sql_says_whose_request_it_is(postgres, database, gateway):
-    import test_faults
-
-    one = gateway(test_faults.slow_view(postgres, database, 1), database=database)
-    trace = "1af7651916cd43dd8448eb211c80319c"
-    connection = one.connect()
-    connection.sendall(f"GET /v1/regions/AR/weather HTTP/1.1\r\nHost: x\r\ntraceparent: 00-{trace}-b7ad6b7169203331-01\r\nAuthorization: Bearer {one.token}\r\n\r\n".encode())
-    eventually(lambda: postgres.query(database, "select 1 from pg_stat_activity where usename = 'sluice_reader' and (query like %s or application_name like %s)", (f"%{trace}%", f"%{trace}%")),
-               says="the trace id in pg_stat_activity")
-    connection.close()
-
-
 def test_requests_go_to_a_file_or_nowhere(gateway, tmp_path):
     path = tmp_path / "requests.log"
     one = gateway({"log": {"requests": str(path)}})
