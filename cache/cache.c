@@ -41,7 +41,7 @@ struct cache_wait {
 struct cache_load {
     struct cache *cache; /* NULL: the cache has gone; nobody waits */
     struct cache_load *next;
-    struct cache_wait *waits;
+    struct cache_wait *waits, *last_wait; /* first come, first served */
     void (*load)(struct cache_load *load, const void *argument);
     void *owner;
     uint64_t version, hash;
@@ -212,6 +212,8 @@ static void conclude(struct cache_load *load, enum status status, struct entry *
         load->waits = wait->next;
         if (wait->next != NULL)
             wait->next->previous = NULL;
+        else
+            load->last_wait = NULL;
         cache_answer on_answer = wait->on_answer;
         void *context = wait->context;
         if (wait->returned != NULL)
@@ -227,10 +229,12 @@ static struct cache_wait *add_wait(struct cache_load *load, cache_answer on_answ
     struct cache_wait *wait = malloc(sizeof(*wait));
     if (wait == NULL)
         return NULL;
-    *wait = (struct cache_wait){.load = load, .next = load->waits, .on_answer = on_answer, .context = context};
-    if (load->waits != NULL)
-        load->waits->previous = wait;
-    load->waits = wait;
+    *wait = (struct cache_wait){.load = load, .previous = load->last_wait, .on_answer = on_answer, .context = context};
+    if (load->last_wait != NULL)
+        load->last_wait->next = wait;
+    else
+        load->waits = wait;
+    load->last_wait = wait;
     return wait;
 }
 
@@ -242,6 +246,8 @@ void cache_cancel(struct cache_wait *wait)
         wait->load->waits = wait->next;
     if (wait->next != NULL)
         wait->next->previous = wait->previous;
+    else
+        wait->load->last_wait = wait->previous;
     free(wait);
 }
 
