@@ -3,6 +3,7 @@
  * and 128 bit integers, about a tenth of the time of printf and strtod in turns, and exact. */
 #include "base/decimal.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -111,6 +112,37 @@ static char *put_positional(const char *digits, size_t count, int exponent, char
     return out + count + 1;
 }
 
+/* Measured values mostly have few decimals, and need no search: a decimal of at most 15 digits that reads back as the
+ * value is the only one so short. `value` is positive and not 0. Returns the end, or NULL. */
+static char *put_few_decimals(double value, char *at)
+{
+    static const double powers[] = {1, 10, 100, 1000};
+    char digits[20];
+    unsigned places = 0;
+    uint64_t scaled = 0;
+    if (value >= 1e12)
+        return NULL;
+    for (; places < 4; places++) {
+        scaled = (uint64_t)(value * powers[places] + 0.5);
+        if ((double)scaled / powers[places] == value)
+            break;
+    }
+    if (places == 4)
+        return NULL;
+    unsigned count = 0;
+    while (scaled != 0 || count <= places) {
+        digits[count++] = (char)('0' + scaled % 10);
+        scaled /= 10;
+    }
+    while (count > places)
+        *at++ = digits[--count];
+    if (places != 0)
+        *at++ = '.';
+    while (count != 0)
+        *at++ = digits[--count];
+    return at;
+}
+
 size_t decimal_format(double value, char out[DECIMAL_TEXT_SIZE])
 {
     uint64_t bits;
@@ -123,6 +155,9 @@ size_t decimal_format(double value, char out[DECIMAL_TEXT_SIZE])
         *at++ = '0';
         return (size_t)(at - out);
     }
+    char *end = put_few_decimals(fabs(value), at);
+    if (end != NULL)
+        return (size_t)(end - out);
     struct decimal best = shortest(bits & (((uint64_t)1 << 52) - 1), (int)(bits >> 52));
     size_t count = put_digits(best.digits, digits);
     int exponent = best.exponent + (int)count - 1;

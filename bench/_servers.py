@@ -158,7 +158,7 @@ class Gateway:
             f'    - {{kid: bench-1, algorithm: HS256, file: "{files["dev"]}"}}\n'
             # The limiter stands in the way as it does in life, but admits whatever one thread can ask for.
             f"limits:\n  address: null\n  default_tier: bench\n  tiers:\n    bench:\n      rates:\n"
-            f"        - {{rate: 10000000/s, burst: 20000000}}\n      quotas: []\n"
+            f"        - {{rate: 10000000/s, burst: 10000000}}\n      quotas: []\n"
             f'log:\n  level: warning\n  requests: {requests}\npaging:\n  cursor_key_file: "{files["cursor"]}"\n')
 
     def command(self, *words):

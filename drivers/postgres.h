@@ -46,16 +46,18 @@ struct postgres_statement {
     size_t parameter_count;
     const uint32_t *parameter_types; /* OIDs; 0 lets the server infer */
     uint64_t id;                     /* identity: hash_stable of the text; filled by postgres_statement_init */
+    bool binary;                     /* results in PostgreSQL's binary form, all columns; false unless set afterwards */
 };
 void postgres_statement_init(struct postgres_statement *statement, const char *sql, size_t parameter_count,
                              const uint32_t *parameter_types);
 
-/* Text-format rows, valid during the callback. */
+/* Rows, in text form unless the statement asks for binary; valid during the callback. */
 struct postgres_rows;
 size_t postgres_rows_count(const struct postgres_rows *rows);
 size_t postgres_rows_columns(const struct postgres_rows *rows);
 const char *postgres_rows_name(const struct postgres_rows *rows, size_t column);
 uint32_t postgres_rows_type(const struct postgres_rows *rows, size_t column); /* OID */
+bool postgres_rows_is_binary(const struct postgres_rows *rows, size_t column);
 /* data == NULL for null. NUL-terminated behind. */
 struct text postgres_rows_value(const struct postgres_rows *rows, size_t row, size_t column);
 

@@ -71,7 +71,8 @@ static bool send_prepared(struct connection *connection, struct postgres_query *
     char name[20];
     statement_name(query->statement->id, name);
     return (connection_is_prepared(connection, query->statement->id) || send_prepare(connection, query)) &&
-           PQsendQueryPrepared(connection->pg, name, (int)query->parameter_count, query->values, NULL, NULL, 0) == 1;
+           PQsendQueryPrepared(connection->pg, name, (int)query->parameter_count, query->values, NULL, NULL,
+                               query->statement->binary) == 1;
 }
 
 /* Without a prepared statement: what is sent for the second time depends on no other segment. */
@@ -79,7 +80,7 @@ static bool send_alone(struct connection *connection, struct postgres_query *que
 {
     const struct postgres_statement *statement = query->statement;
     return PQsendQueryParams(connection->pg, statement->sql, (int)statement->parameter_count,
-                             statement->parameter_types, query->values, NULL, NULL, 0) == 1;
+                             statement->parameter_types, query->values, NULL, NULL, query->statement->binary) == 1;
 }
 
 void pipeline_send(struct connection *connection, struct postgres_query *query)

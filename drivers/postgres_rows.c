@@ -24,6 +24,11 @@ uint32_t postgres_rows_type(const struct postgres_rows *rows, size_t column)
     return PQftype(rows->result, (int)column);
 }
 
+bool postgres_rows_is_binary(const struct postgres_rows *rows, size_t column)
+{
+    return PQfformat(rows->result, (int)column) == 1;
+}
+
 struct text postgres_rows_value(const struct postgres_rows *rows, size_t row, size_t column)
 {
     int size = PQgetlength(rows->result, (int)row, (int)column);
@@ -35,7 +40,10 @@ struct text postgres_rows_value(const struct postgres_rows *rows, size_t row, si
 void postgres_statement_init(struct postgres_statement *statement, const char *sql, size_t parameter_count,
                              const uint32_t *parameter_types)
 {
-    *statement = (struct postgres_statement){sql, parameter_count, parameter_types, hash_stable(text_from_string(sql))};
+    *statement = (struct postgres_statement){.sql = sql,
+                                             .parameter_count = parameter_count,
+                                             .parameter_types = parameter_types,
+                                             .id = hash_stable(text_from_string(sql))};
     if (statement->id == 0)
         statement->id = 1; /* 0 marks an empty place in the table of prepared statements */
 }

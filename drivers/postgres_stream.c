@@ -26,7 +26,8 @@ static void send_step(struct connection *connection)
                              statement->parameter_types != NULL ? (int)statement->parameter_count : 0,
                              statement->parameter_types);
     else
-        sent = PQsendQueryPrepared(connection->pg, name, (int)query->parameter_count, query->values, NULL, NULL, 0);
+        sent = PQsendQueryPrepared(connection->pg, name, (int)query->parameter_count, query->values, NULL, NULL,
+                                   statement->binary);
     if (sent == 1 && query->step == STEP_EXECUTE && !query->whole)
         sent = PQsetSingleRowMode(connection->pg);
     int left = sent == 1 ? PQflush(connection->pg) : -1;

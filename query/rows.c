@@ -2,6 +2,7 @@
 
 #include "base/csv.h"
 #include "base/json.h"
+#include "query/binary.h"
 
 /* What a value needs on its way from PostgreSQL's text to JSON. */
 enum form {
@@ -16,6 +17,7 @@ enum form {
 
 struct column {
     enum form form;
+    uint32_t binary_type; /* 0: values come as text */
     struct text name;
     struct text key; /* JSON: `"name":` */
 };
@@ -155,6 +157,8 @@ struct rows_encoder *rows_encoder_create(struct arena *arena, enum rows_format f
         column->name = arena_copy(arena, text_from_string(postgres_rows_name(rows, i)));
         column->key = make_key(arena, column->name);
         column->form = form_of(postgres_rows_type(rows, i));
+        if (postgres_rows_is_binary(rows, i) && column->form != FORM_STRING)
+            column->binary_type = postgres_rows_type(rows, i);
         if (column->name.data == NULL || column->key.data == NULL)
             return NULL;
     }
@@ -173,6 +177,33 @@ void rows_encoder_begin(struct rows_encoder *encoder, struct buffer *out)
     }
 }
 
+static void append_binary(struct buffer *out, const struct column *column, struct text value)
+{
+    if (column->form == FORM_BOOLEAN) {
+        buffer_append_text(out, value.data[0] != 0 ? TEXT("true") : TEXT("false"));
+        return;
+    }
+    if (column->form == FORM_QUOTED)
+        buffer_append_char(out, '"');
+    size_t start = out->size;
+    binary_append(out, column->binary_type, value);
+    if (column->form == FORM_QUOTED) {
+        buffer_append_char(out, '"');
+        return;
+    }
+    /* NaN and infinities are strings; there is room for the quotes, because they are checked for. */
+    char last = out->size > start ? out->data[out->size - 1] : '\0';
+    if (last < '0' || last > '9') {
+        char word[16];
+        size_t size = out->size - start < sizeof(word) ? out->size - start : sizeof(word);
+        memcpy(word, out->data + start, size);
+        out->size = start;
+        buffer_append_char(out, '"');
+        buffer_append(out, word, size);
+        buffer_append_char(out, '"');
+    }
+}
+
 static void append_object(struct rows_encoder *encoder, const struct postgres_rows *rows, size_t row,
                           struct buffer *out)
 {
@@ -183,6 +214,8 @@ static void append_object(struct rows_encoder *encoder, const struct postgres_ro
         buffer_append_text(out, column->key);
         if (value.data == NULL)
             buffer_append_literal(out, "null");
+        else if (column->binary_type != 0)
+            append_binary(out, column, value);
         else
             append_value(out, column->form, value);
     }
@@ -217,7 +250,13 @@ static void append_record(struct rows_encoder *encoder, const struct postgres_ro
 {
     for (size_t i = 0; i < encoder->column_count; i++) {
         buffer_append(out, ",", i != 0);
-        append_field(out, encoder->columns[i].form, postgres_rows_value(rows, row, i));
+        struct text value = postgres_rows_value(rows, row, i);
+        if (encoder->columns[i].binary_type == 0 || value.data == NULL)
+            append_field(out, encoder->columns[i].form, value);
+        else if (encoder->columns[i].form == FORM_BOOLEAN)
+            buffer_append_text(out, value.data[0] != 0 ? TEXT("true") : TEXT("false"));
+        else
+            binary_append(out, encoder->columns[i].binary_type, value);
     }
     buffer_append_char(out, '\n');
 }

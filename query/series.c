@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/date.h"
+#include "query/binary.h"
 
 #define SQL_CEILING 65536
 #define MAX_FIELDS 64
@@ -98,6 +99,16 @@ static void append_where(struct buffer *sql, const struct series_request *reques
     }
 }
 
+/* The columns are text, dates, counts, and measures or aggregates of them: of the numeric types only float4 stays
+ * float4, and is better printed by the server. */
+static bool comes_binary(const struct catalog_view *view)
+{
+    for (size_t i = 0; i < view->measure_count; i++)
+        if (!binary_knows(view->measures[i].type))
+            return false;
+    return true;
+}
+
 enum status series_plan(const struct versions *versions, const struct series_request *request, struct arena *arena,
                         struct plan *plan, struct failure *failure)
 {
@@ -125,6 +136,7 @@ enum status series_plan(const struct versions *versions, const struct series_req
     if (kept.data == NULL)
         return failure_set(failure, STATUS_TOO_LARGE, "the request is too large; ask for fewer fields");
     postgres_statement_init(&plan->statement, kept.data, parameters, types);
+    plan->statement.binary = comes_binary(request->view);
     bound_rows(request, plan);
     plan->lane = plan->rows_at_most != 0 && plan->rows_at_most <= FAST_ROWS ? PLAN_FAST : PLAN_SCAN;
     return STATUS_OK;

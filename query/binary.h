@@ -1,0 +1,15 @@
+/* Values in PostgreSQL's binary form (the send functions of its types), turned into the text that its output functions
+ * would print. The server's own printing of floating point costs more than all the rest of a short series: so it sends
+ * bits, and the digits are made here. */
+#ifndef SLUICE_QUERY_BINARY_H
+#define SLUICE_QUERY_BINARY_H
+
+#include "base/buffer.h"
+
+/* Whether values of this type (OID) can be read: bool, int2, int4, int8, float8, numeric, date and the text types. Not
+ * float4, whose shortest digits are another computation. */
+bool binary_knows(uint32_t type);
+/* Appends the text of a value that is not null. A value of a wrong size, which no server sends, appends nothing. */
+void binary_append(struct buffer *out, uint32_t type, struct text value);
+
+#endif
