@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 
+#define WHOLE_ROWS 1024 /* results of no more rows come in one piece, which costs less than row by row */
 #define PAYLOAD_CEILING ((size_t)1 << 20) /* bytes of one cached document */
 
 struct rows_state {
@@ -18,8 +19,8 @@ struct rows_state {
     bool failed; /* out of memory */
 };
 
-/* Every value of a request was validated before it became a parameter: what the database finds invalid is in the views, a
- * division by zero say, and no caller could mend it. */
+/* Every value of a request was validated before it became a parameter: what the database finds invalid is in the views,
+ * a division by zero say, and no caller could mend it. */
 static enum status blame(const struct postgres_error *error)
 {
     return error->status == STATUS_INVALID ? STATUS_FAILED : error->status;
@@ -129,8 +130,9 @@ enum stage_verdict execute_rows(struct request *request, const struct execute_ro
     respond_begin(request, &options->head, on_drain);
     request->database_started_us = clock_monotonic_us();
     struct postgres *lane = request->plan.lane == PLAN_FAST ? worker->fast : worker->scan;
-    enum status status = postgres_start(lane, &request->plan.statement, request->plan.parameters, &handlers, request,
-                                        &request->database_query);
+    bool small = request->plan.rows_at_most != 0 && request->plan.rows_at_most <= WHOLE_ROWS;
+    enum status status = (small ? postgres_start_whole : postgres_start)(
+        lane, &request->plan.statement, request->plan.parameters, &handlers, request, &request->database_query);
     if (status != STATUS_OK)
         return problem_send_status(request, status);
     if (request->plan.lane != PLAN_FAST) {

@@ -71,8 +71,21 @@ static void make_id(struct request *request)
     request->id[REQUEST_ID_SIZE] = '\0';
 }
 
-static void read_header(struct request_headers *headers, const h2o_header_t *header)
+/* Several lines of X-Forwarded-For are one list (RFC 9110 section 5.3). */
+static struct text join_list(struct request *request, struct text first, struct text second)
 {
+    char *joined = first.data != NULL ? arena_alloc(&request->arena, first.size + second.size + 1) : NULL;
+    if (joined == NULL)
+        return second;
+    memcpy(joined, first.data, first.size);
+    joined[first.size] = ',';
+    memcpy(joined + first.size + 1, second.data, second.size);
+    return text_of(joined, first.size + second.size + 1);
+}
+
+static void read_header(struct request *request, const h2o_header_t *header)
+{
+    struct request_headers *headers = &request->headers;
     struct text value = text_of(header->value.base, header->value.len);
     const h2o_iovec_t *name = header->name;
     if (name == &H2O_TOKEN_AUTHORIZATION->buf)
@@ -84,7 +97,7 @@ static void read_header(struct request_headers *headers, const h2o_header_t *hea
     else if (name == &H2O_TOKEN_IF_NONE_MATCH->buf)
         headers->if_none_match = value;
     else if (name == &H2O_TOKEN_X_FORWARDED_FOR->buf)
-        headers->forwarded_for = value;
+        headers->forwarded_for = join_list(request, headers->forwarded_for, value);
     else if (h2o_memis(name->base, name->len, H2O_STRLIT("origin")))
         headers->origin = value;
     else if (h2o_memis(name->base, name->len, H2O_STRLIT("traceparent")))
@@ -242,7 +255,7 @@ int request_begin(h2o_handler_t *handler, h2o_req_t *h2o)
     make_id(request);
     split_target(request);
     for (size_t i = 0; i < h2o->headers.size; i++)
-        read_header(&request->headers, &h2o->headers.entries[i]);
+        read_header(request, &h2o->headers.entries[i]);
     find_address(request);
     if (!traceparent_parse(request->headers.traceparent, &request->trace))
         traceparent_make(&request->trace);

@@ -1,5 +1,5 @@
-/* accept (listener.c) → route → address limit → authenticate → customer limit → authorize → validate → plan → record
- * intent → execute (handlers/) → encode (query/rows.c, respond.c) → record outcome (request.c, when h2o disposes of the
+/* accept (listener.c) → route → address limit → authenticate → customer limit → authorize → validate → plan →
+ * execute (handlers/) → encode (query/rows.c, respond.c) → record outcome (request.c, when h2o disposes of the
  * request). A stage that waits is called again when its answer is there: request->resumed tells. */
 #include "api/stages.h"
 

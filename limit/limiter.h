@@ -39,7 +39,8 @@ struct limiter_options {
     size_t max_keys;             /* leases and refusals remembered in this worker */
 };
 struct limiter *limiter_create(struct loop *loop, const struct limiter_options *options);
-void limiter_destroy(struct limiter *limiter); /* leases are given back if Redis is up */
+/* What is left of leases (100 ms of a rate at most) goes with it. */
+void limiter_destroy(struct limiter *limiter);
 
 struct limit_verdict {
     bool admitted;

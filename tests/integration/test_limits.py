@@ -197,6 +197,10 @@ def test_the_address_is_the_one_behind_a_trusted_proxy(gateway):
     assert statuses(trusting, "198.51.100.9, 203.0.113.2") == [429, 429, 429], "what a client writes itself in front does not count"
     # An IPv6 subscriber holds a /64.
     assert statuses(trusting, "2001:db8::1")[:2] == [200, 200] and trusting.get(PATH, headers={"X-Forwarded-For": "2001:db8::2"}).status_code == 429
+    # Two hops, each with a line of its own: one list.
+    lines = f"GET {PATH} HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 203.0.113.9\r\nX-Forwarded-For: 127.0.0.7\r\nAuthorization: Bearer {trusting.token}\r\nConnection: close\r\n\r\n".encode()
+    assert [trusting.raw(lines)[0] for _ in range(3)] == [200, 200, 429]
+    assert statuses(trusting, "203.0.113.9") == [429, 429, 429]
     distrusting = gateway({"limits": limits})
     assert statuses(distrusting, "203.0.113.1") == [200, 200, 429]
     assert statuses(distrusting, "203.0.113.2") == [429, 429, 429]
