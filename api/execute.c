@@ -9,13 +9,15 @@
 #include "base/hash.h"
 #include "base/log.h"
 
-#define WHOLE_ROWS 1024 /* results of no more rows come in one piece, which costs less than row by row */
+#define WHOLE_ROWS 1024              /* results of no more rows come in one piece, which costs less than row by row */
+#define PAGE_BYTES ((size_t)1 << 20) /* a page that is sent whole ends here, before its limit of rows */
 #define PAYLOAD_CEILING ((size_t)1 << 20) /* bytes of one cached document */
 
 struct rows_state {
     struct execute_rows options;
     struct rows_encoder *encoder;
     bool more;
+    bool cut;    /* the page has reached PAGE_BYTES before its limit */
     bool failed; /* out of memory */
 };
 
@@ -45,8 +47,36 @@ static void append_rows(struct request *request, struct rows_state *state, const
         return;
     rows_encoder_append(state->encoder, rows, 0, count, respond_buffer(&request->respond));
     request->rows += count;
+    /* Row by row only: of a result that comes whole the rows behind are in the buffer already. */
+    if (state->options.head.whole && request->plan.lane != PLAN_FAST && request->rows < limit &&
+        respond_buffer(&request->respond)->size >= PAGE_BYTES) {
+        state->options.limit = limit = request->rows;
+        state->cut = true;
+    }
     if (request->rows == limit && state->options.on_last != NULL)
         state->options.on_last(request, rows, count - 1);
+}
+
+/* Every row that will be sent is in the buffer. */
+static void end_rows(struct request *request)
+{
+    struct rows_state *state = request->executor;
+    if (state->failed || respond_buffer(&request->respond)->failed) {
+        problem_send_status(request, STATUS_TOO_LARGE);
+        return;
+    }
+    rows_encoder_end(state->encoder, respond_buffer(&request->respond));
+    if (state->more && state->options.on_more != NULL)
+        state->options.on_more(request);
+    respond_finish(request);
+}
+
+static void stop_query(struct request *request)
+{
+    postgres_cancel(request->database_query);
+    request->database_query = NULL;
+    request->database_us = clock_monotonic_us() - request->database_started_us;
+    gone_stop(&request->gone);
 }
 
 static void on_rows(void *context, const struct postgres_rows *rows)
@@ -62,15 +92,18 @@ static void on_rows(void *context, const struct postgres_rows *rows)
         rows_encoder_begin(state->encoder, respond_buffer(&request->respond));
     }
     append_rows(request, state, rows);
+    /* Nobody wants the rows that follow; and to pause for a buffer that is full but goes nowhere would be for ever. */
+    if (request->plan.lane != PLAN_FAST && ((state->cut && state->more) || respond_buffer(&request->respond)->failed)) {
+        stop_query(request);
+        end_rows(request);
+        return;
+    }
     if (respond_flush(request) || request->plan.lane == PLAN_FAST)
         return;
-    if (request->respond.finished) {
-        postgres_cancel(request->database_query);
-        request->database_query = NULL;
-        gone_stop(&request->gone);
-    } else {
+    if (request->respond.finished)
+        stop_query(request);
+    else
         postgres_pause(request->database_query);
-    }
 }
 
 static void on_drain(struct request *request)
@@ -82,7 +115,6 @@ static void on_drain(struct request *request)
 static void on_done(void *context, const struct postgres_error *error)
 {
     struct request *request = context;
-    struct rows_state *state = request->executor;
     request->database_query = NULL;
     request->database_us = clock_monotonic_us() - request->database_started_us;
     gone_stop(&request->gone);
@@ -91,14 +123,7 @@ static void on_done(void *context, const struct postgres_error *error)
         problem_send_status(request, blame(error));
         return;
     }
-    if (state->failed || respond_buffer(&request->respond)->failed) {
-        problem_send_status(request, STATUS_TOO_LARGE);
-        return;
-    }
-    rows_encoder_end(state->encoder, respond_buffer(&request->respond));
-    if (state->more && state->options.on_more != NULL)
-        state->options.on_more(request);
-    respond_finish(request);
+    end_rows(request);
 }
 
 /* The client has left: nobody wants the rest. */
@@ -130,12 +155,14 @@ enum stage_verdict execute_rows(struct request *request, const struct execute_ro
     respond_begin(request, &options->head, on_drain);
     request->database_started_us = clock_monotonic_us();
     struct postgres *lane = request->plan.lane == PLAN_FAST ? worker->fast : worker->scan;
-    bool small = request->plan.rows_at_most != 0 && request->plan.rows_at_most <= WHOLE_ROWS;
+    /* A page is looked at row by row, because it may end early. */
+    bool small = !options->head.whole && request->plan.rows_at_most != 0 && request->plan.rows_at_most <= WHOLE_ROWS;
     enum status status = (small ? postgres_start_whole : postgres_start)(
         lane, &request->plan.statement, request->plan.parameters, &handlers, request, &request->database_query);
     if (status != STATUS_OK)
         return problem_send_status(request, status);
-    if (request->plan.lane != PLAN_FAST) {
+    /* While the worker stops, the reading side of connections that were idle is shut: that is no client who left. */
+    if (request->plan.lane != PLAN_FAST && !worker->stopping) {
         h2o_conn_t *connection = request->h2o->conn;
         gone_start(worker->gone, &request->gone, h2o_socket_get_fd(connection->callbacks->get_socket(connection)),
                    on_gone);

@@ -6,6 +6,9 @@
 #include "api/request.h"
 #include "base/json.h"
 
+#define INSTANCE_MAX 1024            /* bytes of the path that are told back */
+#define BODY_CEILING ((size_t)32768) /* bytes of a problem: detail, instance and mistake, all escaped */
+
 static const struct {
     const char *name, *title, *reason; /* reason: of the status line */
     int status;
@@ -114,10 +117,14 @@ static enum stage_verdict send_problem(struct request *request, enum problem pro
                                        const struct problem_mistake *mistake)
 {
     struct buffer body;
-    buffer_init(&body, 16384);
+    struct text instance = request->path;
+    /* A path may have hundreds of kilobytes, and grows sixfold where it has to be escaped. */
+    if (instance.size > INSTANCE_MAX)
+        instance.size = INSTANCE_MAX;
+    buffer_init(&body, BODY_CEILING);
     request->reason = problems[problem].name;
-    problem_append(&body, problem, detail, request->path, text_from_string(request->id), mistake);
-    struct text kept = arena_copy(&request->arena, buffer_text(&body));
+    problem_append(&body, problem, detail, instance, text_from_string(request->id), mistake);
+    struct text kept = body.failed ? TEXT_NONE : arena_copy(&request->arena, buffer_text(&body));
     buffer_free(&body);
     if (kept.data == NULL)
         kept = TEXT("{\"type\":\"urn:sluice:problem:internal\",\"status\":500}\n");
@@ -125,7 +132,7 @@ static enum stage_verdict send_problem(struct request *request, enum problem pro
     if (request->respond.started) {
         /* A JSON text inside the stream would be taken for data: only NDJSON has a line for it. */
         struct buffer line;
-        buffer_init(&line, 16384 + 16);
+        buffer_init(&line, BODY_CEILING + 16);
         if (request->format == ROWS_NDJSON) {
             buffer_append_literal(&line, "{\"error\":");
             buffer_append_text(&line, text_of(kept.data, kept.size - 1));
@@ -176,6 +183,8 @@ enum stage_verdict problem_send_status(struct request *request, enum status stat
     case STATUS_NOT_FOUND:
         return problem_send(request, PROBLEM_NOT_FOUND, "nothing is served under this path to this caller");
     case STATUS_TOO_LARGE:
+        return problem_send(request, PROBLEM_INTERNAL,
+                            "the answer needs more memory than one request may have; ask for less of it");
     case STATUS_BUSY:
         return problem_send(request, PROBLEM_OVERLOADED,
                             "every place in the queue for this kind of request is taken; try again shortly");

@@ -88,9 +88,10 @@ static void read_header(struct request *request, const h2o_header_t *header)
     struct request_headers *headers = &request->headers;
     struct text value = text_of(header->value.base, header->value.len);
     const h2o_iovec_t *name = header->name;
-    if (name == &H2O_TOKEN_AUTHORIZATION->buf)
+    if (name == &H2O_TOKEN_AUTHORIZATION->buf) {
+        headers->authorization_repeated = headers->authorization.data != NULL;
         headers->authorization = value;
-    else if (name == &H2O_TOKEN_ACCEPT->buf)
+    } else if (name == &H2O_TOKEN_ACCEPT->buf)
         headers->accept = value;
     else if (name == &H2O_TOKEN_ACCEPT_ENCODING->buf)
         headers->accept_encoding = value;

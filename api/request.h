@@ -23,6 +23,7 @@
 struct request_headers {
     struct text authorization, accept, accept_encoding, if_none_match, forwarded_for, origin, traceparent,
         preflight_method;
+    bool authorization_repeated;
 };
 
 struct request {

@@ -235,7 +235,8 @@ static bool take_pending(struct respond *respond, bool last)
 {
     buffer_clear(&respond->sending);
     if (respond->gzip != NULL) {
-        bool packed = gzip_stream(respond->gzip, buffer_text(&respond->pending), last, &respond->sending);
+        bool packed = !respond->pending.failed &&
+                      gzip_stream(respond->gzip, buffer_text(&respond->pending), last, &respond->sending);
         buffer_clear(&respond->pending);
         return packed;
     }

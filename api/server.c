@@ -162,6 +162,16 @@ static enum status read_database(struct server *server, bool (*keep_waiting)(voi
     return status;
 }
 
+static enum status make_cache_prefix(struct server *server, struct failure *failure)
+{
+    const char *prefix = server->config->redis.prefix;
+    if (asprintf(&server->cache_prefix, "%s%s-%016llx:", prefix != NULL ? prefix : "", SLUICE_VERSION,
+                 (unsigned long long)summary_fingerprint(server->summary)) >= 0)
+        return STATUS_OK;
+    server->cache_prefix = NULL;
+    return failure_set(failure, STATUS_FAILED, "out of memory");
+}
+
 /* Limits. */
 
 static void name_policy(struct limit_tier *tier, struct limit_policy *policy, const char *name)
@@ -319,6 +329,8 @@ enum status server_create(const struct config *config, const struct handler *con
     if (status == STATUS_OK)
         status = read_database(server, keep_waiting, failure);
     if (status == STATUS_OK)
+        status = make_cache_prefix(server, failure);
+    if (status == STATUS_OK)
         status = make_workers(server, failure);
     if (status != STATUS_OK) {
         server_destroy(server);
@@ -374,6 +386,7 @@ void server_destroy(struct server *server)
     openapi_free(server->contract);
     free(server->tiers);
     free(server->tier_headers);
+    free(server->cache_prefix);
     buffer_free(&server->database_password);
     buffer_free(&server->redis_password);
     buffer_free(&server->cursor_secret);

@@ -27,6 +27,7 @@ struct server {
     struct keys_store *keys;
     struct limiter_store *limiter_store;
     struct audit_sink *sink;   /* NULL: log.requests is off */
+    char *cache_prefix;        /* of keys in Redis: another release or catalog answers otherwise from the same data */
     struct limit_tier *tiers;  /* config's, in its order */
     char (*tier_headers)[256]; /* RateLimit-Policy of each tier */
     struct limit_tier address_tier;

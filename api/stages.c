@@ -43,6 +43,8 @@ static enum stage_verdict check_head(struct request *request)
     if (req->headers.size > config->server.max_headers)
         return problem_send(request, PROBLEM_TOO_MANY_HEADERS, "%zu header lines were sent, %zu are allowed",
                             req->headers.size, config->server.max_headers);
+    if (request->headers.authorization_repeated)
+        return problem_send(request, PROBLEM_BAD_REQUEST, "the header Authorization stands there twice; send it once");
     for (size_t i = 0; i < req->headers.size; i++)
         if (req->headers.entries[i].name->len == 0) {
             req->http1_is_persistent = 0;

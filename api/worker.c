@@ -16,7 +16,7 @@
 #define LIMIT_KEYS 65536
 #define SCAN_IDLE_MS 60000
 #define SEND_TIMEOUT_MS 30000 /* a peer that acknowledges nothing for this long is dropped */
-#define LAST_WORDS_MS 1000    /* after the drain's deadline: until cut connections must be gone */
+#define LAST_WORDS_MS 3000 /* after the deadline: until cut connections must be gone; a token waits 2 s for its key */
 
 /* What every connection of ours is told after login. Rows are read as text, so their forms must not depend on how the
  * server was configured. */
@@ -84,7 +84,7 @@ static enum status create_subjects(struct worker *worker, struct failure *failur
     struct limiter_options limiter = {worker->redis, config->redis.prefix, worker->server->limiter_store,
                                       config->limits.instances, LIMIT_KEYS};
     struct cache_options cache = {config->cache.memory, config->cache.ttl_ms, config->cache.stale_ms, worker->redis,
-                                  config->redis.prefix};
+                                  worker->server->cache_prefix};
     worker->tokens = tokens_create(worker->loop, worker->server->keys, &tokens);
     worker->limiter = limiter_create(worker->loop, &limiter);
     worker->cache = cache_create(worker->loop, &cache);
@@ -145,6 +145,10 @@ void worker_destroy(struct worker *worker)
         return;
     loop_timer_stop(&worker->publish_timer);
     loop_timer_stop(&worker->sweep_timer);
+    /* A connection that outlived the last words would find what it needs freed, in the loop's last turn. The process is
+     * about to end: its memory goes with it. */
+    if (worker->listener != NULL && listener_connections(worker->listener) != 0)
+        return;
     listener_destroy(worker->listener);
     postgres_destroy(worker->fast);
     postgres_destroy(worker->scan);
@@ -271,6 +275,10 @@ static void *run(void *context)
         log_event(LOG_WARNING, "drain_timeout", "worker %u cuts %zu connections that did not end within drain_timeout",
                   worker->index, left);
         listener_cut(worker->listener);
+        /* h2o doesn't read while a request waits: what was cut is met only with its answer. A silent database would
+         * never give one. */
+        postgres_stop(worker->fast);
+        postgres_stop(worker->scan);
         run_until(worker, loop_now_ms(worker->loop) + LAST_WORDS_MS);
     }
     publish(worker);

@@ -288,11 +288,9 @@ enum status postgres_create(struct loop *loop, const struct postgres_options *op
     return STATUS_OK;
 }
 
-void postgres_destroy(struct postgres *pool)
+void postgres_stop(struct postgres *pool)
 {
     struct postgres_error error;
-    if (pool == NULL)
-        return;
     pool->closing = true;
     postgres_error_set(&error, STATUS_UNAVAILABLE, "the service is stopping");
     while (pool->waiting_first != NULL)
@@ -302,11 +300,19 @@ void postgres_destroy(struct postgres *pool)
         query_finish(pool->sent_first, &error);
     }
     canceller_destroy(pool->canceller);
+    pool->canceller = NULL;
     for (size_t i = 0; i < pool->options.connections; i++)
         if (pool->connections[i].pool != NULL) {
             pool->connections[i].query = NULL;
             connection_close(&pool->connections[i]);
         }
+}
+
+void postgres_destroy(struct postgres *pool)
+{
+    if (pool == NULL)
+        return;
+    postgres_stop(pool);
     loop_hook_cancel(pool->loop, &pool->flush_hook);
     loop_timer_stop(&pool->queue_timer);
     while (pool->spare != NULL) {

@@ -82,7 +82,10 @@ struct postgres_query; /* a query under way */
 
 enum status postgres_create(struct loop *loop, const struct postgres_options *options, struct postgres **pool,
                             struct failure *failure) MUST_CHECK;
-/* Every query under way gets on_done with STATUS_UNAVAILABLE first. */
+/* Every query under way gets on_done with STATUS_UNAVAILABLE, the connections are closed, and none is taken any more.
+ */
+void postgres_stop(struct postgres *pool);
+/* Stops it first. */
 void postgres_destroy(struct postgres *pool);
 /* STATUS_BUSY (queue full) or STATUS_UNAVAILABLE (no connection, and the last attempt failed) at once, with no
  * callbacks; STATUS_OK otherwise with *query set. Parameter values are text format and copied; data == NULL is null.

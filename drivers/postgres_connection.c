@@ -4,6 +4,8 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "drivers/postgres_private.h"
+
+#define SILENCE_MS 2000 /* beyond statement_timeout, after which the server itself would have spoken */
 #include "drivers/postgres_session.h"
 
 #define BACKOFF_FIRST_MS 50
@@ -272,6 +274,14 @@ void connection_open(struct connection *connection)
         loop_watch_writable(connection->watch, true); /* libpq: begin as if it had asked for writing */
 }
 
+void connection_expect(struct connection *connection)
+{
+    uint32_t timeout_ms = connection->pool->options.statement_timeout_ms;
+    connection->answered = false;
+    if (timeout_ms != 0)
+        loop_timer_start(connection->pool->loop, &connection->timer, timeout_ms + SILENCE_MS, connection_on_timer);
+}
+
 void connection_on_timer(struct loop_timer *timer)
 {
     struct connection *connection = (struct connection *)((char *)timer - offsetof(struct connection, timer));
@@ -283,8 +293,13 @@ void connection_on_timer(struct loop_timer *timer)
     case CONNECTION_SETTING_UP:
         connection_lost(connection, "connecting took too long");
         break;
-    case CONNECTION_READY: /* idle for long enough */
-        connection_close(connection);
+    case CONNECTION_READY:
+        if (connection->pool->options.mode == POSTGRES_STREAMED)
+            connection_close(connection); /* idle for long enough */
+        else if (connection->in_flight != 0 && !connection->answered)
+            connection_lost(connection, "the server does not answer");
+        else if (connection->in_flight != 0)
+            connection_expect(connection);
         break;
     case CONNECTION_CANCELLING:
         connection_lost(connection, "a cancelled query did not end");

@@ -87,7 +87,8 @@ void pipeline_send(struct connection *connection, struct postgres_query *query)
 {
     bool alone = query->alone;
     query->connection = connection;
-    connection->in_flight++;
+    if (connection->in_flight++ == 0 && connection->timer.loop == NULL)
+        connection_expect(connection);
     if (alone)
         end_segment(connection);
     if (connection->state != CONNECTION_READY)
@@ -181,6 +182,7 @@ static void take_result(struct connection *connection, struct slot *slot, const 
 static void end_query(struct connection *connection, struct postgres_query *query)
 {
     connection->in_flight--;
+    connection->answered = true;
     if (query == NULL)
         return;
     query->connection = NULL;

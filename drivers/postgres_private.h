@@ -53,9 +53,11 @@ struct connection {
     enum connection_state state;
     PGconn *pg;
     struct loop_watch *watch;
-    struct loop_timer timer;  /* connecting: timeout. Closed: retry. Ready: idle. Cancelling: deadline */
+    struct loop_timer timer;  /* connecting: timeout. Closed: retry. Ready: idle (streamed), silence (pipelined).
+                                 Cancelling: deadline */
     struct loop_timer resume; /* streamed: go on delivering in the next turn */
     bool check_passed, is_delivering;
+    bool answered;            /* pipelined: something came since the timer was armed */
     unsigned cancels_pending; /* jobs that the helper thread has not come back from */
     bool drained;
     struct postgres_query *query; /* streamed */
@@ -112,6 +114,9 @@ void connection_set_prepared(struct connection *connection, uint64_t id, bool pr
 void connection_watch(struct connection *connection);
 void connection_enter(struct connection *connection, enum connection_state state);
 void connection_on_timer(struct loop_timer *timer);
+/* Pipelined: a query is under way. A server that says nothing for longer than any statement may take is gone, even if
+ * its kernel still holds the connection. */
+void connection_expect(struct connection *connection);
 
 /* postgres_pipeline.c */
 void pipeline_send(struct connection *connection, struct postgres_query *query);

@@ -145,8 +145,13 @@ static enum stage_verdict use_source(struct request *request, const struct cache
 static void on_source(void *context, enum status status, const struct cache_entry *entry, enum cache_source source)
 {
     struct request *request = context;
-    (void)source;
+    struct series *series = request->handler_state;
     request->cache_wait = NULL;
+    if (source == CACHE_STALE) {
+        /* Which region answers was true once: the rows may be another region's than this version's. */
+        series->version = 0;
+        series->etag = TEXT_NONE;
+    }
     if (status != STATUS_OK)
         problem_send_status(request, status);
     else

@@ -4,7 +4,7 @@
 
 #define DAY_US ((int64_t)86400 * 1000000)
 #define LEASE_US 100000      /* how long a lease lasts, and how much of the rate it may hold */
-#define WORTHWHILE_TOKENS 25 /* a round trip for fewer costs more than it brings */
+#define WORTHWHILE_TOKENS 40 /* a round trip for fewer costs more than it brings */
 #define LONGEST_WAIT_US 1000000
 
 /* A rate's share of one instance, in units of 1/(window_us * instances) of a token: all of it stays whole. */

@@ -8,6 +8,8 @@
 #include "limit/store.h"
 
 #define LEASE_MS 100
+#define REMEMBER_MS 10000 /* a refusal; then Redis is asked again, where an operator may have cleared a used up quota  \
+                           */
 
 struct limit_wait {
     struct limit_wait *next;
@@ -151,10 +153,13 @@ void limiter_destroy(struct limiter *limiter)
         free(limiter);
 }
 
+/* A slot for each tier that a caller's tokens name: calls that wait are judged by their own tier's policies. */
 static struct slot *find_slot(struct limiter *limiter, struct text key, const struct limit_tier *tier)
 {
-    uint64_t hash = hash_text(key);
-    struct slot *slot = lru_get(limiter->slots, key, hash);
+    char memory[STORE_KEY_SIZE];
+    struct text place = store_key(key, (uintptr_t)tier, memory);
+    uint64_t hash = hash_text(place);
+    struct slot *slot = lru_get(limiter->slots, place, hash);
     if (slot == NULL) {
         slot = calloc(1, sizeof(*slot) + key.size);
         if (slot == NULL)
@@ -162,15 +167,12 @@ static struct slot *find_slot(struct limiter *limiter, struct text key, const st
         slot->limiter = limiter;
         slot->key_size = key.size;
         memcpy(slot->key, key.data, key.size);
-        if (!lru_put(limiter->slots, key, hash, slot, 1))
-            return NULL;
-    }
-    if (slot->tier != tier) {
         slot->tier = tier;
-        slot->lease = slot->refused_until = 0;
         slot->lease_most = bucket_lease(tier, &slot->spacing_us);
         if (slot->lease_most == 0)
             slot->spacing_us = 0;
+        if (!lru_put(limiter->slots, place, hash, slot, 1))
+            return NULL;
     }
     return slot;
 }
@@ -269,7 +271,8 @@ static void keep_grant(struct slot *slot, const struct limit_grant *grant)
     slot->lease = grant->lease;
     slot->lease_until = now + LEASE_MS;
     /* Also without a refusal: the bucket gave less than a lease, and others have their turn first. */
-    slot->refused_until = grant->wait_us != 0 ? now + (grant->wait_us + 999) / 1000 : 0;
+    uint64_t wait_ms = (grant->wait_us + 999) / 1000;
+    slot->refused_until = wait_ms == 0 ? 0 : now + (wait_ms < REMEMBER_MS ? wait_ms : REMEMBER_MS);
     slot->refused_weight = grant->refused != 0 ? grant->refused : 1;
 }
 

@@ -100,7 +100,9 @@ static const char text[] =
     "end\n"
     "if taken > 0 or give > 0 or #fields > count * 2 then\n"
     "  redis.call('HSET', KEYS[1], unpack(fields))\n"
-    "  redis.call('PEXPIRE', KEYS[1], string.format('%.0f', math.ceil(ttl / 1000) + 1000))\n"
+    /* Never sooner than before: the fields of another tier, a quota's among them, may have longer to live. */
+    "  local keep = math.max(math.ceil(ttl / 1000) + 1000, redis.call('PTTL', KEYS[1]))\n"
+    "  redis.call('PEXPIRE', KEYS[1], string.format('%.0f', keep))\n"
     "end\n"
     "return {refused, lease, told - 1, left, reset, retry, pause, unpack(admitted)}\n";
 

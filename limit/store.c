@@ -9,8 +9,7 @@
 
 #define SHARDS 16 /* each with its own lock, so that workers seldom meet */
 
-struct state {            /* of one key */
-    uint64_t fingerprint; /* of the tier's policies: others start anew */
+struct state { /* of one key under one tier's policies */
     int64_t slot_us;
     struct limit_bucket buckets[LIMIT_MAX_POLICIES];
 };
@@ -19,7 +18,7 @@ struct limiter_store {
     struct shard {
         pthread_mutex_t lock;
         struct lru *states;
-    } shards[SHARDS];
+    } shards[2 * SHARDS]; /* the second half holds what has a quota: no flood of addresses pushes that out */
 };
 
 struct limiter_store *limiter_store_create(size_t max_keys)
@@ -28,7 +27,7 @@ struct limiter_store *limiter_store_create(size_t max_keys)
     size_t each = max_keys / SHARDS + 1;
     if (store == NULL)
         return NULL;
-    for (size_t i = 0; i < SHARDS; i++) {
+    for (size_t i = 0; i < 2 * SHARDS; i++) {
         pthread_mutex_init(&store->shards[i].lock, NULL);
         store->shards[i].states = lru_create(each, each, free);
         if (store->shards[i].states == NULL) {
@@ -43,7 +42,7 @@ void limiter_store_destroy(struct limiter_store *store)
 {
     if (store == NULL)
         return;
-    for (size_t i = 0; i < SHARDS && store->shards[i].states != NULL; i++) {
+    for (size_t i = 0; i < 2 * SHARDS && store->shards[i].states != NULL; i++) {
         lru_destroy(store->shards[i].states);
         pthread_mutex_destroy(&store->shards[i].lock);
     }
@@ -68,27 +67,50 @@ static uint64_t fingerprint_of(const struct limit_tier *tier, uint64_t instances
 static struct state *find_state(struct lru *states, struct text key, uint64_t hash, const struct limit_tier *tier,
                                 uint64_t instances, int64_t now_us)
 {
-    uint64_t fingerprint = fingerprint_of(tier, instances);
     struct state *state = lru_get(states, key, hash);
-    if (state == NULL) {
-        state = calloc(1, sizeof(*state));
-        if (state == NULL || !lru_put(states, key, hash, state, 1))
-            return NULL;
+    if (state != NULL)
+        return state;
+    state = calloc(1, sizeof(*state));
+    if (state == NULL)
+        return NULL;
+    for (size_t i = 0; i < tier->count; i++)
+        bucket_start(&state->buckets[i], &tier->policies[i], instances, now_us);
+    return lru_put(states, key, hash, state, 1) ? state : NULL;
+}
+
+static bool has_quota(const struct limit_tier *tier)
+{
+    for (size_t i = 0; i < tier->count; i++)
+        if (tier->policies[i].period != LIMIT_NONE)
+            return true;
+    return false;
+}
+
+struct text store_key(struct text key, uint64_t kind, char memory[STORE_KEY_SIZE])
+{
+    size_t size = key.size;
+    if (size > STORE_KEY_SIZE - sizeof(kind)) {
+        hash_sha256(key, (unsigned char *)memory);
+        size = HASH_SHA256_SIZE;
+    } else if (size != 0) {
+        memcpy(memory, key.data, size);
     }
-    if (state->fingerprint != fingerprint) {
-        state->fingerprint = fingerprint;
-        state->slot_us = 0;
-        for (size_t i = 0; i < tier->count; i++)
-            bucket_start(&state->buckets[i], &tier->policies[i], instances, now_us);
-    }
-    return state;
+    memcpy(memory + size, &kind, sizeof(kind));
+    return text_of(memory, size + sizeof(kind));
 }
 
 bool store_ask(struct limiter_store *store, struct text key, const struct limit_ask *ask, uint64_t instances,
                struct limit_grant *grant)
 {
+    /* What counts is what the tier allows. A caller whose tokens name two tiers has a state for each: were it one that
+     * starts anew with every change, taking turns would make them unlimited. */
+    uint64_t fingerprint = fingerprint_of(ask->tier, instances);
+    char memory[STORE_KEY_SIZE];
+    key = store_key(key, fingerprint, memory);
     uint64_t hash = hash_text(key);
-    struct shard *shard = &store->shards[hash % SHARDS];
+    size_t half = has_quota(ask->tier) ? SHARDS : 0;
+    struct shard *shard =
+        &store->shards[half + (hash >> 32 & (SHARDS - 1))]; /* the table within takes the lowest bits */
     int64_t now_us = clock_wall_us();
     pthread_mutex_lock(&shard->lock);
     struct state *state = find_state(shard->states, key, hash, ask->tier, instances, now_us);

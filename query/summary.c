@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/csv.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "query/regions.h"
 
@@ -172,6 +173,12 @@ uint64_t summary_version(const struct summary *summary, const struct versions *v
         sum += version;
     }
     return sum;
+}
+
+uint64_t summary_fingerprint(const struct summary *summary)
+{
+    uint64_t parts[] = {hash_stable(buffer_text(&summary->sql)), hash_stable(buffer_text(&summary->keys))};
+    return hash_stable(text_of((const char *)parts, sizeof(parts)));
 }
 
 struct text summary_relation(const struct summary *summary)

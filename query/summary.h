@@ -29,6 +29,9 @@ enum status summary_plan(const struct summary *summary, const struct versions *v
                          const struct summary_request *request, struct arena *arena, struct plan *plan) MUST_CHECK;
 /* The sum of the versions of all views that a summary reads; 0 when one is not known. Any thread, cheap. */
 uint64_t summary_version(const struct summary *summary, const struct versions *versions);
+/* Of everything that decides how a region's documents are made from the same data: views, measures, units. The same on
+ * every instance of one configuration. */
+uint64_t summary_fingerprint(const struct summary *summary);
 /* The main relation's name, for Sluice-Plan: the weather view. */
 struct text summary_relation(const struct summary *summary);
 /* JSON (NDJSON: the same in one line):

@@ -7,6 +7,8 @@
 #include "base/date.h"
 #include "base/log.h"
 
+#define OUTDATED_MS 2000 /* beyond the interval: how old the last poll may be */
+
 /* One version per view: what workers read. */
 struct view_version {
     atomic_uint_fast64_t version;
@@ -72,6 +74,16 @@ static void on_rows(void *context, const struct postgres_rows *rows)
 
 static void on_timer(struct loop_timer *timer);
 
+/* What could not be asked for this long may have changed: from here on age decides, and answers stand in as stale. */
+static void forget_outdated(struct versions *versions)
+{
+    uint64_t age_ms = clock_monotonic_us() / 1000 - atomic_load(&versions->polled_at);
+    if (age_ms <= versions->interval_ms + OUTDATED_MS)
+        return;
+    for (size_t i = 0; i < CATALOG_VIEWS; i++)
+        atomic_store_explicit(&versions->views[i].version, 0, memory_order_release);
+}
+
 static void on_done(void *context, const struct postgres_error *error)
 {
     struct versions *versions = context;
@@ -80,6 +92,7 @@ static void on_done(void *context, const struct postgres_error *error)
         log_event(LOG_ERROR, "version_poll_failed", "cannot read sluice.dataset_version: %s; run sluice migrate",
                   error->message);
     versions->failed = error != NULL;
+    forget_outdated(versions);
     loop_timer_start(versions->loop, &versions->timer, versions->interval_ms, on_timer);
 }
 
@@ -87,8 +100,10 @@ static void on_timer(struct loop_timer *timer)
 {
     static const struct postgres_handlers handlers = {on_rows, on_done};
     struct versions *versions = (struct versions *)((char *)timer - offsetof(struct versions, timer));
-    if (postgres_start(versions->pool, &poll_statement, NULL, &handlers, versions, &versions->query) != STATUS_OK)
+    if (postgres_start(versions->pool, &poll_statement, NULL, &handlers, versions, &versions->query) != STATUS_OK) {
+        forget_outdated(versions);
         loop_timer_start(versions->loop, timer, versions->interval_ms, on_timer);
+    }
 }
 
 /* Which table, and the remedy, before what the server said. */
