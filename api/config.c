@@ -44,7 +44,7 @@ static const struct config_field fields[] = {
     {"database.tls", config_read_text, AT(database.sslmode), "prefer", 0, 0},
     {"database.ca_file", config_read_optional_text, AT(database.ca_file), "null", 0, 0},
     {"database.connect_timeout", config_read_milliseconds, AT(database.connect_timeout_ms), "3s", 100, HOUR},
-    {"database.fast.connections", config_read_count, AT(database.fast_connections), "1", 1, 64},
+    {"database.fast.connections", config_read_count, AT(database.fast_connections), "2", 1, 64},
     {"database.fast.queue", config_read_count, AT(database.fast_queue), "1024", 1, 1000000},
     {"database.fast.statement_timeout", config_read_milliseconds, AT(database.fast_timeout_ms), "100ms", 1, HOUR},
     {"database.scan.connections", config_read_count, AT(database.scan_connections), "16", 1, 1024},
