@@ -16,6 +16,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from _load import Pgbench, record, wrk, write_lua
@@ -175,7 +176,9 @@ class Bench:
             client.sendall(request)
             if not client.recv(65536).startswith(b"HTTP/1.1 200"):
                 raise Failure("an idle connection's first request was not answered with 200")
-        open_now = gateway.metric("sluice_connections")
+        deadline = time.monotonic() + 5  # the workers publish their counters twice a second
+        while (open_now := gateway.metric("sluice_connections")) < IDLE_CONNECTIONS and time.monotonic() < deadline:
+            time.sleep(0.1)
         sizes[f"with {IDLE_CONNECTIONS} idle connections"] = gateway.pss_kb()
         for client in clients:
             client.close()

@@ -161,6 +161,60 @@ static void append_numeric(struct buffer *out, struct text value)
     append_decimals(out, &numeric);
 }
 
+/* Days mostly come one after the other: then two digits change. */
+static char *put_date(char *at, int32_t days, struct binary_day *near)
+{
+    unsigned of_month = (unsigned)(near->text[8] - '0') * 10 + (unsigned)(near->text[9] - '0');
+    if (near->text[0] != '\0' && near->day < INT32_MAX && days == near->day + 1 && of_month < 28) {
+        of_month++;
+        near->text[8] = (char)('0' + of_month / 10);
+        near->text[9] = (char)('0' + of_month % 10);
+    } else if (days >= FIRST_DAY - POSTGRES_EPOCH && days <= LAST_DAY - POSTGRES_EPOCH) {
+        char text[DATE_TEXT_SIZE];
+        date_format(days + POSTGRES_EPOCH, text);
+        memcpy(near->text, text, sizeof(near->text));
+    } else {
+        return NULL;
+    }
+    near->day = days;
+    memcpy(at, near->text, sizeof(near->text));
+    return at + sizeof(near->text);
+}
+
+static char *put_int64(char *at, int64_t value)
+{
+    char digits[20];
+    size_t count = 0;
+    uint64_t rest = value < 0 ? -(uint64_t)value : (uint64_t)value;
+    do
+        digits[count++] = (char)('0' + rest % 10);
+    while ((rest /= 10) != 0);
+    if (value < 0)
+        *at++ = '-';
+    while (count != 0)
+        *at++ = digits[--count];
+    return at;
+}
+
+char *binary_put(char *at, uint32_t type, struct text value, struct binary_day *near)
+{
+    if (type == FLOAT8 && value.size == 8) {
+        uint64_t bits = read64(value.data);
+        double number;
+        memcpy(&number, &bits, sizeof(number));
+        return isfinite(number) ? at + decimal_format(number, at) : NULL;
+    }
+    if (type == DATE && value.size == 4)
+        return put_date(at, (int32_t)read32(value.data), near);
+    if (type == INT8 && value.size == 8)
+        return put_int64(at, (int64_t)read64(value.data));
+    if (type == INT4 && value.size == 4)
+        return put_int64(at, (int32_t)read32(value.data));
+    if (type == INT2 && value.size == 2)
+        return put_int64(at, (int16_t)read16(value.data));
+    return NULL;
+}
+
 void binary_append(struct buffer *out, uint32_t type, struct text value)
 {
     switch (type) {

@@ -9,6 +9,14 @@
 /* Whether values of this type (OID) can be read: bool, int2, int4, int8, float8, numeric, date and the text types. Not
  * float4, whose shortest digits are another computation. */
 bool binary_knows(uint32_t type);
+#define BINARY_PUT_SIZE 28
+/* The same for the common ones (whole numbers, finite float8, days of four-digit years), at `at`, where BINARY_PUT_SIZE
+ * bytes are free. Returns the end; NULL for all others, which binary_append takes. `near` is the day written last. */
+struct binary_day {
+    int32_t day; /* since 2000-01-01 */
+    char text[10];
+};
+char *binary_put(char *at, uint32_t type, struct text value, struct binary_day *near);
 /* Appends the text of a value that is not null. A value of a wrong size, which no server sends, appends nothing. */
 void binary_append(struct buffer *out, uint32_t type, struct text value);
 

@@ -4,6 +4,8 @@
 #include "base/json.h"
 #include "query/binary.h"
 
+#define REPEATED_SIZE 32 /* bytes of a string that is worth remembering */
+
 /* What a value needs on its way from PostgreSQL's text to JSON. */
 enum form {
     FORM_RAW,
@@ -19,7 +21,12 @@ struct column {
     enum form form;
     uint32_t binary_type; /* 0: values come as text */
     struct text name;
-    struct text key; /* JSON: `"name":` */
+    struct text key;       /* JSON: `{"name":` or `,"name":` */
+    struct binary_day day; /* the one written last */
+    struct {               /* a short string that was written last, and its JSON: region after region is the same one */
+        size_t size, json_size;
+        char value[REPEATED_SIZE], json[2 * REPEATED_SIZE + 2];
+    } repeated;
 };
 
 struct rows_encoder {
@@ -133,10 +140,11 @@ void rows_append_json(struct buffer *out, uint32_t type, struct text value)
         append_value(out, form_of(type), value);
 }
 
-static struct text make_key(struct arena *arena, struct text name)
+static struct text make_key(struct arena *arena, struct text name, bool first)
 {
     struct buffer key;
     buffer_init(&key, 4096);
+    buffer_append_char(&key, first ? '{' : ',');
     json_append_string(&key, name);
     buffer_append_char(&key, ':');
     struct text kept = key.failed ? TEXT_NONE : arena_copy(arena, buffer_text(&key));
@@ -155,7 +163,7 @@ struct rows_encoder *rows_encoder_create(struct arena *arena, enum rows_format f
     for (size_t i = 0; i < count; i++) {
         struct column *column = &encoder->columns[i];
         column->name = arena_copy(arena, text_from_string(postgres_rows_name(rows, i)));
-        column->key = make_key(arena, column->name);
+        column->key = make_key(arena, column->name, i == 0);
         column->form = form_of(postgres_rows_type(rows, i));
         if (postgres_rows_is_binary(rows, i) && column->form != FORM_STRING)
             column->binary_type = postgres_rows_type(rows, i);
@@ -204,16 +212,60 @@ static void append_binary(struct buffer *out, const struct column *column, struc
     }
 }
 
+/* Key and value in one reservation, where the value is of the common binary ones. */
+static bool put_member(struct column *column, struct text value, struct buffer *out)
+{
+    bool quoted = column->form == FORM_QUOTED;
+    if (column->binary_type == 0 || value.data == NULL)
+        return false;
+    char *room = buffer_reserve(out, column->key.size + BINARY_PUT_SIZE + 2), *at = room;
+    if (room == NULL)
+        return false;
+    memcpy(at, column->key.data, column->key.size);
+    at += column->key.size;
+    if (quoted)
+        *at++ = '"';
+    at = binary_put(at, column->binary_type, value, &column->day);
+    if (at == NULL)
+        return false;
+    if (quoted)
+        *at++ = '"';
+    out->size += (size_t)(at - room);
+    return true;
+}
+
+static void append_string(struct column *column, struct text value, struct buffer *out)
+{
+    if (column->repeated.json_size != 0 && value.size == column->repeated.size &&
+        memcmp(value.data, column->repeated.value, value.size) == 0) {
+        buffer_append(out, column->repeated.json, column->repeated.json_size);
+        return;
+    }
+    size_t start = out->size;
+    json_append_string(out, value);
+    size_t size = out->size - start;
+    column->repeated.json_size = 0;
+    if (out->failed || value.size > REPEATED_SIZE || size > sizeof(column->repeated.json))
+        return;
+    column->repeated.size = value.size;
+    column->repeated.json_size = size;
+    memcpy(column->repeated.value, value.data, value.size);
+    memcpy(column->repeated.json, out->data + start, size);
+}
+
 static void append_object(struct rows_encoder *encoder, const struct postgres_rows *rows, size_t row,
                           struct buffer *out)
 {
     for (size_t i = 0; i < encoder->column_count; i++) {
-        const struct column *column = &encoder->columns[i];
+        struct column *column = &encoder->columns[i];
         struct text value = postgres_rows_value(rows, row, i);
-        buffer_append_char(out, i != 0 ? ',' : '{');
+        if (put_member(column, value, out))
+            continue;
         buffer_append_text(out, column->key);
         if (value.data == NULL)
             buffer_append_literal(out, "null");
+        else if (column->form == FORM_STRING)
+            append_string(column, value, out);
         else if (column->binary_type != 0)
             append_binary(out, column, value);
         else

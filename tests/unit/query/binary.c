@@ -8,9 +8,12 @@ static struct loop *loop;
 static struct postgres *pool;
 
 struct outcome {
-    size_t rows;
+    size_t rows, put; /* put: by binary_put too */
+    struct binary_day near;
     bool done;
 };
+
+static bool most_put; /* binary_put took nearly all of the last query's values */
 
 static int set_up(void **state)
 {
@@ -48,6 +51,10 @@ static void compare(void *context, const struct postgres_rows *rows)
         if (!text_equal(buffer_text(&out), wanted))
             fail_msg("type %u: made %.*s, the server prints %.*s", type, (int)out.size, out.data, TEXT_ARGS(wanted));
         buffer_free(&out);
+        char room[BINARY_PUT_SIZE], *end = binary_put(room, type, postgres_rows_value(rows, i, 0), &outcome->near);
+        if (end != NULL && !text_equal(text_of(room, (size_t)(end - room)), wanted))
+            fail_msg("type %u: put %.*s, the server prints %.*s", type, (int)(end - room), room, TEXT_ARGS(wanted));
+        outcome->put += end != NULL;
         outcome->rows++;
     }
 }
@@ -71,6 +78,7 @@ static void expect_equal(const char *sql, size_t rows)
     while (!outcome.done)
         loop_turn(loop, 1000);
     assert_int_equal(outcome.rows, rows);
+    most_put = rows > 1000 && outcome.put > rows - rows / 100;
 }
 
 static void numerics_of_every_shape_are_printed_as_the_server_does(void **state)
@@ -122,6 +130,16 @@ static void days_are_printed_with_their_era(void **state)
                  98001);
 }
 
+static void days_in_a_row_are_printed_as_the_server_does(void **state)
+{
+    expect_equal("select v, v::text from (select date '1999-12-01' + n as v from generate_series(0, 20000) n) x",
+                 20001);
+    assert_true(most_put);
+    expect_equal("select v, v::text from (select date '2024-03-01' - n as v from generate_series(0, 20000) n) x",
+                 20001);
+    expect_equal("select v, v::text from (select date '9999-12-20' + n as v from generate_series(0, 20) n) x", 21);
+}
+
 static void texts_stay_as_they_are(void **state)
 {
     expect_equal("select v, v from (values (''::text), ('a\"b'), ('Łąkowo')) x(v)", 3);
@@ -149,6 +167,7 @@ int main(void)
         cmocka_unit_test(floating_point_is_printed_as_the_server_does),
         cmocka_unit_test(whole_numbers_are_printed_to_their_bounds),
         cmocka_unit_test(days_are_printed_with_their_era),
+        cmocka_unit_test(days_in_a_row_are_printed_as_the_server_does),
         cmocka_unit_test(texts_stay_as_they_are),
         cmocka_unit_test(a_value_of_a_wrong_size_appends_nothing),
     };
