@@ -131,33 +131,12 @@ const char *config_string(struct config_reader *reader, struct text text)
     return copy;
 }
 
-/* Levenshtein distance of names up to 31 bytes; more is far. */
-static size_t distance(struct text a, struct text b)
-{
-    size_t row[32];
-    if (a.size > 31 || b.size > 31)
-        return 99;
-    for (size_t k = 0; k <= b.size; k++)
-        row[k] = k;
-    for (size_t i = 1; i <= a.size; i++) {
-        size_t corner = row[0];
-        row[0] = i;
-        for (size_t k = 1; k <= b.size; k++) {
-            size_t change = corner + (a.data[i - 1] != b.data[k - 1]);
-            corner = row[k];
-            size_t least = row[k] < row[k - 1] ? row[k] + 1 : row[k - 1] + 1;
-            row[k] = change < least ? change : least;
-        }
-    }
-    return row[b.size];
-}
-
 const char *config_nearest(struct text text, const char *const *names, size_t count)
 {
     const char *nearest = NULL;
     size_t least = 4;
     for (size_t i = 0; i < count; i++) {
-        size_t far = distance(text, text_from_string(names[i]));
+        size_t far = text_distance(text, text_from_string(names[i]));
         if (far < least) {
             least = far;
             nearest = names[i];

@@ -165,3 +165,23 @@ bool text_is_utf8(struct text text)
     }
     return valid;
 }
+
+size_t text_distance(struct text a, struct text b)
+{
+    size_t row[32];
+    if (a.size > 31 || b.size > 31)
+        return SIZE_MAX;
+    for (size_t k = 0; k <= b.size; k++)
+        row[k] = k;
+    for (size_t i = 1; i <= a.size; i++) {
+        size_t corner = row[0];
+        row[0] = i;
+        for (size_t k = 1; k <= b.size; k++) {
+            size_t change = corner + (a.data[i - 1] != b.data[k - 1]);
+            corner = row[k];
+            size_t least = row[k] < row[k - 1] ? row[k] + 1 : row[k - 1] + 1;
+            row[k] = change < least ? change : least;
+        }
+    }
+    return row[b.size];
+}

@@ -46,6 +46,9 @@ bool text_to_int64(struct text text, int64_t *value) __attribute__((warn_unused_
 /* The whole of `text` as a finite JSON number (RFC 8259 section 6). False on anything else, NaN, 1e999 and more than 64
  * characters included. */
 bool text_to_double(struct text text, double *value) __attribute__((warn_unused_result));
+/* How many bytes must be changed, added or removed to make `a` of `b` (Levenshtein), for "did you mean": texts of more
+ * than 31 bytes are far, SIZE_MAX. */
+size_t text_distance(struct text a, struct text b);
 /* Well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates, at most U+10FFFF). */
 bool text_is_utf8(struct text text);
 /* Bytes of the UTF-8 sequence that `text` (not empty) begins with. Where that is ill-formed, *valid is false and the

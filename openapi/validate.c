@@ -22,27 +22,6 @@ static enum status refuse(struct openapi_mistake *mistake, enum openapi_place pl
     return STATUS_INVALID;
 }
 
-/* Levenshtein distance, for names of up to 31 bytes; more counts as far. */
-static size_t distance(struct text a, struct text b)
-{
-    size_t row[32];
-    if (a.size > 31 || b.size > 31)
-        return 99;
-    for (size_t k = 0; k <= b.size; k++)
-        row[k] = k;
-    for (size_t i = 1; i <= a.size; i++) {
-        size_t corner = row[0];
-        row[0] = i;
-        for (size_t k = 1; k <= b.size; k++) {
-            size_t change = corner + (a.data[i - 1] != b.data[k - 1]);
-            corner = row[k];
-            size_t least = row[k] < row[k - 1] ? row[k] + 1 : row[k - 1] + 1;
-            row[k] = change < least ? change : least;
-        }
-    }
-    return row[b.size];
-}
-
 static enum status refuse_unknown(const struct openapi_operation *operation, struct text name,
                                   struct openapi_mistake *mistake)
 {
@@ -55,7 +34,7 @@ static enum status refuse_unknown(const struct openapi_operation *operation, str
         if (at < sizeof(mistake->message))
             at += (size_t)snprintf(mistake->message + at, sizeof(mistake->message) - at, " %.*s",
                                    TEXT_ARGS(parameter->name));
-        size_t away = distance(name, parameter->name);
+        size_t away = text_distance(name, parameter->name);
         if (away < best) {
             best = away;
             nearest = parameter->name;

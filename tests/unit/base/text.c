@@ -205,9 +205,19 @@ static void one_bad_byte_is_found_at_any_place_of_a_long_text(void **state)
     assert_true(text_is_utf8(TEXT_NONE));
 }
 
+static void the_distance_counts_changes_and_far_texts_are_far(void **state)
+{
+    assert_int_equal(text_distance(TEXT("workers"), TEXT("workers")), 0);
+    assert_int_equal(text_distance(TEXT("wrokers"), TEXT("workers")), 2);
+    assert_int_equal(text_distance(TEXT(""), TEXT("abc")), 3);
+    assert_int_equal(text_distance(TEXT("kitten"), TEXT("sitting")), 3);
+    assert_int_equal(text_distance(TEXT("abcdefghijklmnopqrstuvwxyzabcdef"), TEXT("a")), SIZE_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_distance_counts_changes_and_far_texts_are_far),
         cmocka_unit_test(a_whole_number_within_int64_is_read),
         cmocka_unit_test(what_is_no_int64_is_refused_and_leaves_the_value),
         cmocka_unit_test(a_json_number_is_read_as_the_nearest_double),
