@@ -63,7 +63,8 @@ static inline char *forge_pem(EVP_PKEY *pkey, bool is_private)
                                 : PEM_write_bio_PUBKEY(bio, pkey),
                      1);
     long size = BIO_get_mem_data(bio, &data);
-    char *pem = strndup(data, (size_t)size);
+    char *pem = calloc(1, (size_t)size + 1); /* not strndup: what BIO gives has no NUL behind it */
+    memcpy(pem, data, (size_t)size);
     BIO_free(bio);
     return pem;
 }
