@@ -193,11 +193,11 @@ static struct text component_behind(const char *path, const char *prefix)
 
 static void refuse_key(struct config_reader *reader, const struct yaml_node *key, const char *prefix)
 {
-    const char *names[FIELDS];
+    const char *names[FIELDS] = {NULL};
     size_t count = 0;
     for (size_t i = 0; i < FIELDS; i++) {
         struct text component = component_behind(fields[i].path, prefix);
-        if (component.data == NULL || (count != 0 && strcmp(names[count - 1], config_string(reader, component)) == 0))
+        if (component.data == NULL || (count != 0 && text_equal(text_from_string(names[count - 1]), component)))
             continue;
         names[count++] = config_string(reader, component);
     }

@@ -8,8 +8,7 @@
 #include "limit/store.h"
 
 #define LEASE_MS 100
-#define REMEMBER_MS 10000 /* a refusal; then Redis is asked again, where an operator may have cleared a used up quota  \
-                           */
+#define REMEMBER_MS 10000 /* of a refusal; then Redis is asked again: the quota may have been cleared there */
 
 struct limit_wait {
     struct limit_wait *next;
