@@ -118,22 +118,18 @@ static char *put_few_decimals(double value, char *at)
 {
     static const double powers[] = {1, 10, 100, 1000};
     char digits[20];
-    unsigned places = 0;
-    uint64_t scaled = 0;
+    unsigned places = 0, count = 0;
     if (value >= 1e12)
         return NULL;
-    for (; places < 4; places++) {
+    uint64_t scaled = (uint64_t)value;
+    /* No division is asked of a whole number. */
+    while ((places == 0 ? (double)scaled : (double)scaled / powers[places]) != value) {
+        if (++places == sizeof(powers) / sizeof(powers[0]))
+            return NULL;
         scaled = (uint64_t)(value * powers[places] + 0.5);
-        if ((double)scaled / powers[places] == value)
-            break;
     }
-    if (places == 4)
-        return NULL;
-    unsigned count = 0;
-    while (scaled != 0 || count <= places) {
-        digits[count++] = (char)('0' + scaled % 10);
-        scaled /= 10;
-    }
+    for (uint64_t rest = scaled; rest != 0 || count <= places; rest /= 10)
+        digits[count++] = (char)('0' + rest % 10);
     while (count > places)
         *at++ = digits[--count];
     if (places != 0)

@@ -28,8 +28,8 @@ def microseconds(text):
     return float(number) * {"us": 1, "ms": 1e3, "s": 1e6, "m": 6e7}[unit]
 
 
-def wrk(url, connections, seconds, cpu, token=None, script=None, start=0):
-    command = ["taskset", "-c", cpu, "wrk", "-t1", "-c", connections, "-d", f"{seconds}s", "--latency"]
+def wrk(url, connections, seconds, token=None, script=None, start=0):
+    command = ["wrk", "-t1", "-c", connections, "-d", f"{seconds}s", "--latency"]
     if token:
         command += ["-H", f"Authorization: Bearer {token}"]
     if script:
@@ -161,9 +161,9 @@ class Pgbench:
         self.environment = {**world.postgres.environment("reader"), "PGSSLMODE": "disable",
                             "PGOPTIONS": " ".join(f"-c {name}={value}" for name, value in escaped)}
 
-    def measure(self, connections, seconds, warm_up, cpu):
+    def measure(self, connections, seconds, warm_up):
         # The progress reports cut the warm-up off: a second run would connect and plan anew.
-        command = ["taskset", "-c", cpu, POSTGRES_BIN / "pgbench", "-n", "-M", "prepared", "-h", "127.0.0.1", "-p", self.world.postgres.port,
+        command = [POSTGRES_BIN / "pgbench", "-n", "-M", "prepared", "-h", "127.0.0.1", "-p", self.world.postgres.port,
                    "-U", "sluice_reader", "-c", connections, "-j", 1, "-T", seconds + warm_up, "-P", 1, *self.scripts, "sluice"]
         log = self.world.folder / "pgbench.log"
         with open(log, "w", encoding="utf-8") as errors:

@@ -141,8 +141,8 @@ class Redis:
 class Gateway:
     """One `sluice serve`. `changes` are texts of YAML sections that take the place of the usual ones."""
 
-    def __init__(self, world, name, requests="off", redis=True, cpu=None, fast_connections=1, scan_connections=16):
-        self.world, self.cpu = world, cpu
+    def __init__(self, world, name, requests="off", redis=True, fast_connections=1, scan_connections=16):
+        self.world = world
         self.port, self.admin_port, self.process = free_port(), free_port(), None
         self.config, self.log = world.folder / f"{name}.yaml", world.folder / f"{name}.log"
         files = world.files
@@ -166,8 +166,6 @@ class Gateway:
 
     def start(self):
         command = [str(self.world.binary), "serve", "--config", str(self.config)]
-        if self.cpu is not None:
-            command = ["taskset", "-c", str(self.cpu), *command]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(command, cwd=self.world.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         wait_until(self.is_ready, self.process, "sluice serve", self.log)

@@ -50,7 +50,7 @@ def options_of():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", default="1,8,32")
     parser.add_argument("--no-redis", action="store_true", help="cache in the process only, which spares each miss two Redis commands")
-    parser.add_argument("--fast-connections", type=int, default=1, help="database.fast.connections of the gateway")
+    parser.add_argument("--fast-connections", type=int, default=2, help="database.fast.connections of the gateway")
     parser.add_argument("--profile", action="store_true", help="also say where the gateway's time goes (perf)")
     parser.add_argument("--show-sql", action="store_true", help="print what pgbench runs")
     options = parser.parse_args()
@@ -61,8 +61,6 @@ def options_of():
 class Bench:
     def __init__(self, world, options):
         self.world, self.options = world, options
-        cpus = sorted(os.sched_getaffinity(0))
-        self.server_cpu, self.load_cpu = cpus[0], cpus[-1]
         self.started = 0  # requests sent so far: each script goes on where the one before it ended
         self.notes = []
         self.results = {}  # (what, connections) → a Result a round
@@ -74,8 +72,8 @@ class Bench:
             self.pgbench[kind] = Pgbench(world, kind, statement)
             if options.show_sql:
                 print(f"{kind}: {statement.sql}\nparameters: {statement.values}\nsettings: {statement.settings}\n")
-        self.gateway = world.gateway("bench", cpu=self.server_cpu, **common)
-        self.logged = world.gateway("logged", cpu=self.server_cpu, requests=world.folder / "requests.log", **common)
+        self.gateway = world.gateway("bench", **common)
+        self.logged = world.gateway("logged", requests=world.folder / "requests.log", **common)
         self.token = self.gateway.token()
         self.scripts = {kind: write_lua(world.folder, kind) for kind in ("summary", "series")}
         for gateway in (self.gateway, self.logged):
@@ -93,7 +91,7 @@ class Bench:
             raise Failure(f"{program_file} is missing: ./dev bench summary builds it, or set SLUICE_BENCH_BUILD to a build with -DBENCH=ON")
         log = self.world.folder / "hello.log"
         with open(log, "wb") as out:
-            process = subprocess.Popen(["taskset", "-c", str(self.server_cpu), program_file, str(self.bytes)], stdout=out, stderr=out)
+            process = subprocess.Popen([program_file, str(self.bytes)], stdout=out, stderr=out)
         self.world.cleanup.callback(stop, process)
         wait_until(lambda: log.read_text().endswith("\n"), process, "bench_hello", log)
         return int(log.read_text())
@@ -104,7 +102,7 @@ class Bench:
         script = self.scripts.get(kind)
         for seconds in (self.options.warm_up, self.options.seconds):
             before = gateway.metric("sluice_lane_queries_total")
-            result = wrk(url, connections, seconds, self.load_cpu, self.token, script, self.started)
+            result = wrk(url, connections, seconds, self.token, script, self.started)
             # wrk counts answers; a request per connection may be on its way at the end.
             self.started += result.requests + connections if kind else 0
         queries = gateway.metric("sluice_lane_queries_total") - before
@@ -117,10 +115,10 @@ class Bench:
     def measure(self, what, connections):
         if what == "hello":
             url = f"http://127.0.0.1:{self.hello}{CACHED}"
-            wrk(url, connections, self.options.warm_up, self.load_cpu, self.token)
-            return wrk(url, connections, self.options.seconds, self.load_cpu, self.token)
+            wrk(url, connections, self.options.warm_up, self.token)
+            return wrk(url, connections, self.options.seconds, self.token)
         if what.startswith("pgbench"):
-            return self.pgbench[what.split()[1]].measure(connections, self.options.seconds, self.options.warm_up, self.server_cpu)
+            return self.pgbench[what.split()[1]].measure(connections, self.options.seconds, self.options.warm_up)
         if what == "cached":
             return self.http(self.gateway, CACHED, connections)
         if what == "cached, logged":
@@ -146,8 +144,8 @@ class Bench:
     def report(self):
         options = self.options
         print(f"\nMedian of {options.rounds} round(s) of {options.seconds} s after {options.warm_up} s; keep-alive, wrk -t1, pgbench -j1 -M prepared.")
-        print(f"Core {self.server_cpu}: the gateway (one worker thread), the h2o server, or pgbench, which stands where the gateway stands. Core {self.load_cpu}: wrk.")
-        print("PostgreSQL and Redis run on whichever is free, so that they share cores with both: the uncached rows have to feed wrk as well, pgbench has not.")
+        print(f"{len(os.sched_getaffinity(0))} cores for all: one worker thread of the gateway (or h2o, or pgbench) and one thread of wrk, PostgreSQL and Redis. Nothing")
+        print("is pinned. Where PostgreSQL works, the gateway's rows have to feed wrk and to make JSON as well, pgbench's have not.")
         print(f"The summary has {self.bytes:,} bytes, the series {self.series_bytes:,}. Redis: {'off' if options.no_redis else 'on'}. "
               f"database.fast.connections: {options.fast_connections}. PostgreSQL: fsync and autovacuum off.\n")
         print(f"{'':<40}{'connections':>11}{'requests/s':>13}{'median µs':>11}{'p99 µs':>9}{'of its peer':>13}")

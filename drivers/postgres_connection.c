@@ -1,13 +1,17 @@
 /* One connection's life: connecting, settings and check, serving, loss, and the next attempt. */
 #include <stdio.h>
+#include <sys/ioctl.h>
 
 #include "base/log.h"
 #include "base/random.h"
 #include "drivers/postgres_private.h"
 
-#define SILENCE_MS 2000 /* beyond statement_timeout, after which the server itself would have spoken */
+#define READS_PER_TURN 4 /* then the loop sees to its other sockets */
+#define SILENCE_MS 2000   /* beyond statement_timeout, after which the server itself would have spoken */
 #include "drivers/postgres_session.h"
 
+#define READS_PER_TURN 4 /* then the loop sees to its other sockets */
+#define SILENCE_MS 2000   /* beyond statement_timeout, after which the server itself would have spoken */
 #define BACKOFF_FIRST_MS 50
 #define BACKOFF_LAST_MS 2000
 
@@ -147,6 +151,23 @@ static void continue_setup(struct connection *connection)
     pool_dispatch(pool);
 }
 
+/* libpq reads once for each call, and as much as its buffer has room for: 16 KB on one connection, a megabyte on
+ * another that once had a large message. Read once a turn, the first would starve beside the second. */
+static void read_pipeline(struct connection *connection)
+{
+    PGconn *pg = connection->pg;
+    for (int i = 0, waiting = 1; i < READS_PER_TURN && waiting != 0; i++) {
+        if (i != 0 && PQconsumeInput(pg) != 1) {
+            connection_lost(connection, PQerrorMessage(pg));
+            return;
+        }
+        pipeline_read(connection);
+        if (connection->pg != pg || connection->state != CONNECTION_READY ||
+            ioctl(PQsocket(pg), FIONREAD, &waiting) != 0)
+            return;
+    }
+}
+
 static void on_readable(void *context)
 {
     struct connection *connection = context;
@@ -157,7 +178,7 @@ static void on_readable(void *context)
     if (connection->state == CONNECTION_SETTING_UP)
         continue_setup(connection);
     else if (connection->pool->options.mode == POSTGRES_PIPELINED)
-        pipeline_read(connection);
+        read_pipeline(connection);
     else
         stream_read(connection);
 }
