@@ -15,7 +15,8 @@
 #define REDIS_QUEUE 16384
 #define LIMIT_KEYS 65536
 #define SCAN_IDLE_MS 60000
-#define SEND_TIMEOUT_MS 30000 /* a peer that acknowledges nothing for this long is dropped */
+#define SEND_TIMEOUT_MS                                                                                                \
+    60000 /* a peer that acknowledges nothing for this long is dropped: after the sweep has judged it */
 #define LAST_WORDS_MS 3000 /* after the deadline: until cut connections must be gone; a token waits 2 s for its key */
 
 /* What every connection of ours is told after login. Rows are read as text, so their forms must not depend on how the

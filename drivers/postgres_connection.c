@@ -6,12 +6,10 @@
 #include "base/random.h"
 #include "drivers/postgres_private.h"
 
-#define READS_PER_TURN 4 /* then the loop sees to its other sockets */
-#define SILENCE_MS 2000   /* beyond statement_timeout, after which the server itself would have spoken */
 #include "drivers/postgres_session.h"
 
 #define READS_PER_TURN 4 /* then the loop sees to its other sockets */
-#define SILENCE_MS 2000   /* beyond statement_timeout, after which the server itself would have spoken */
+#define SILENCE_MS 2000  /* beyond statement_timeout, after which the server itself would have spoken */
 #define BACKOFF_FIRST_MS 50
 #define BACKOFF_LAST_MS 2000
 
