@@ -286,3 +286,10 @@ def test_no_token_stands_in_log_or_answer(guarded):
     for bearer in (good, bad):
         assert bearer.split(".")[2] not in written and bearer.split(".")[1] not in written
     assert SECRET not in written and not re.search(r"Bearer ey", written)
+
+
+def test_two_tokens_in_one_request_are_refused(gateway):
+    one = gateway()
+    lines = f"GET /v1/regions/AR HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {one.token}\r\nAuthorization: Bearer {one.token}\r\nConnection: close\r\n\r\n"
+    status, headers, body = one.raw(lines.encode())
+    assert status == 400 and headers["content-type"] == "application/problem+json" and b"Authorization" in body
