@@ -143,18 +143,24 @@ static bool copy_parameters(struct postgres_query *query, const struct postgres_
 
 /* Connections. */
 
-/* Ready, and with the least to do. */
-static struct connection *free_connection(struct postgres *pool)
+static bool takes_more(const struct connection *connection)
+{
+    return connection->state == CONNECTION_READY && connection->in_flight < IN_FLIGHT_MAX &&
+           connection->slot_count + 8 < SLOTS;
+}
+
+/* Ready, and with the least to do; for a large result the first one, as long as it takes more. */
+static struct connection *free_connection(struct postgres *pool, const struct postgres_query *query)
 {
     struct connection *best = NULL;
+    bool pipelined = pool->options.mode == POSTGRES_PIPELINED;
+    if (pipelined && query->statement->large && takes_more(pool->connections))
+        return pool->connections;
     for (size_t i = 0; i < pool->options.connections; i++) {
         struct connection *connection = &pool->connections[i];
-        if (connection->state != CONNECTION_READY)
-            continue;
-        if (pool->options.mode == POSTGRES_STREAMED)
+        if (!pipelined && connection->state == CONNECTION_READY)
             return connection;
-        if (connection->in_flight < IN_FLIGHT_MAX && connection->slot_count + 8 < SLOTS &&
-            (best == NULL || connection->in_flight < best->in_flight))
+        if (pipelined && takes_more(connection) && (best == NULL || connection->in_flight < best->in_flight))
             best = connection;
     }
     return best;
@@ -204,7 +210,7 @@ void pool_dispatch(struct postgres *pool)
         return;
     pool->dispatching = true;
     while (pool->waiting_first != NULL) {
-        struct connection *connection = free_connection(pool);
+        struct connection *connection = free_connection(pool, pool->waiting_first);
         if (connection == NULL)
             break;
         send_query(connection, pool->waiting_first);

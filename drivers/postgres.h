@@ -46,6 +46,8 @@ struct postgres_statement {
     size_t parameter_count;
     const uint32_t *parameter_types; /* OIDs; 0 lets the server infer */
     uint64_t id;                     /* identity: hash_stable of the text; filled by postgres_statement_init */
+    bool large;                      /* many rows: pipelined pools send it on their first connection, so that look-ups
+                                        find the others free; false unless set afterwards */
     bool binary;                     /* results in PostgreSQL's binary form, all columns; false unless set afterwards */
 };
 void postgres_statement_init(struct postgres_statement *statement, const char *sql, size_t parameter_count,

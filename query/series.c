@@ -7,7 +7,8 @@
 
 #define SQL_CEILING 65536
 #define MAX_FIELDS 64
-#define FAST_ROWS 400 /* a longer answer would hold up its neighbours in the pipelined lane */
+#define LOOK_UP_ROWS 40 /* more of them are a large result */
+#define FAST_ROWS 400   /* a longer answer would hold up its neighbours in the pipelined lane */
 
 static const char *const grains[] = {"day", "week", "month", "year"};
 static const int grain_days[] = {1, 7, 28, 365}; /* at the least */
@@ -139,5 +140,6 @@ enum status series_plan(const struct versions *versions, const struct series_req
     plan->statement.binary = comes_binary(request->view);
     bound_rows(request, plan);
     plan->lane = plan->rows_at_most != 0 && plan->rows_at_most <= FAST_ROWS ? PLAN_FAST : PLAN_SCAN;
+    plan->statement.large = plan->rows_at_most > LOOK_UP_ROWS;
     return STATUS_OK;
 }

@@ -235,6 +235,30 @@ static void a_terminated_backend_costs_only_its_own_queries(void **state)
     postgres_destroy(pool);
 }
 
+static void large_results_share_one_connection_and_leave_the_others_to_look_ups(void **state)
+{
+    struct postgres_options options = pool_options(POSTGRES_PIPELINED, 2);
+    struct postgres *pool = pool_open(&options);
+    TURN_UNTIL(postgres_statistics(pool).open == 2, 10000);
+    struct postgres_statement large = statement_of("select pg_backend_pid() /* large */"),
+                              small = statement_of("select pg_backend_pid() /* small */");
+    struct outcome outcomes[20] = {0};
+    int apart = 0;
+    large.large = true;
+    outcome_order = 0;
+    for (int i = 0; i < 10; i++)
+        start_ok(pool, &large, &outcomes[i]);
+    for (int i = 10; i < 20; i++)
+        start_ok(pool, &small, &outcomes[i]);
+    TURN_UNTIL(outcome_order == 20, 10000);
+    for (int i = 1; i < 10; i++)
+        assert_string_equal(outcomes[i].value, outcomes[0].value);
+    for (int i = 10; i < 20; i++)
+        apart += strcmp(outcomes[i].value, outcomes[0].value) != 0;
+    assert_int_equal(apart, 10); /* the first has ten in flight, the other fewer until the last of them */
+    postgres_destroy(pool);
+}
+
 static void a_role_that_the_check_refuses_gets_no_connection(void **state)
 {
     struct postgres_session *session = session_open();
@@ -379,6 +403,7 @@ int main(void)
         cmocka_unit_test(a_killed_server_fails_what_is_pipelined_and_the_pool_recovers),
         cmocka_unit_test(a_killed_server_fails_what_is_streamed_or_waits_and_the_pool_recovers),
         cmocka_unit_test(a_terminated_backend_costs_only_its_own_queries),
+        cmocka_unit_test(large_results_share_one_connection_and_leave_the_others_to_look_ups),
         cmocka_unit_test(a_role_that_the_check_refuses_gets_no_connection),
         cmocka_unit_test(settings_are_made_at_login),
         cmocka_unit_test(cancelling_a_pipelined_query_only_detaches_it),
