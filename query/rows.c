@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "query/binary.h"
 
+#define VALUE_SIZE 8 /* bytes of a value, about */
 #define KEY_STEP 16
 #define REPEATED_SIZE 32 /* bytes of a string that is worth remembering */
 
@@ -34,6 +35,7 @@ struct rows_encoder {
     enum rows_format format;
     uint64_t count;
     size_t column_count;
+    size_t row_size; /* bytes, about: what is reserved for many rows at once */
     struct column columns[];
 };
 
@@ -173,6 +175,7 @@ struct rows_encoder *rows_encoder_create(struct arena *arena, enum rows_format f
             column->binary_type = postgres_rows_type(rows, i);
         if (column->name.data == NULL || column->key.data == NULL)
             return NULL;
+        encoder->row_size += (format == ROWS_CSV ? 1 : column->key.size) + VALUE_SIZE;
     }
     return encoder;
 }
@@ -322,6 +325,9 @@ static void append_record(struct rows_encoder *encoder, const struct postgres_ro
 void rows_encoder_append(struct rows_encoder *encoder, const struct postgres_rows *rows, size_t first, size_t count,
                          struct buffer *out)
 {
+    /* Once for all, instead of growing and moving on the way; a guess that does not fit costs nothing but that. */
+    if (count > 1 && count * encoder->row_size < out->ceiling - out->size)
+        buffer_reserve(out, count * encoder->row_size);
     for (size_t row = first; row < first + count; row++) {
         if (encoder->format == ROWS_CSV) {
             append_record(encoder, rows, row, out);
