@@ -27,7 +27,8 @@
 
 /* A plan a statement, not one an execution: look-ups by key gain nothing from knowing the key. */
 static const char *const fast_settings[] = {COMMON_SETTINGS, "plan_cache_mode", "force_generic_plan", NULL};
-static const char *const scan_settings[] = {COMMON_SETTINGS, NULL};
+/* And a query whose gateway was killed ends by itself, instead of at its timeout. */
+static const char *const scan_settings[] = {COMMON_SETTINGS, "client_connection_check_interval", "1s", NULL};
 
 /* The first wall (DESIGN, decision 5): the reader is member of nothing and inherits nothing. */
 const char worker_login_check[] =

@@ -321,7 +321,7 @@ void connection_on_timer(struct loop_timer *timer)
             connection_expect(connection);
         break;
     case CONNECTION_CANCELLING:
-        connection_lost(connection, "a cancelled query did not end");
+        stream_cancel_again(connection);
         break;
     case CONNECTION_BUSY:
         break;

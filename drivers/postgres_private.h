@@ -58,6 +58,7 @@ struct connection {
     struct loop_timer resume; /* streamed: go on delivering in the next turn */
     bool check_passed, is_delivering;
     bool answered;            /* pipelined: something came since the timer was armed */
+    uint64_t cancelled_ms;    /* when its query was told to stop */
     unsigned cancels_pending; /* jobs that the helper thread has not come back from */
     bool drained;
     struct postgres_query *query; /* streamed */
@@ -128,6 +129,8 @@ void pipeline_fail(struct connection *connection);
 void stream_send(struct connection *connection, struct postgres_query *query);
 void stream_read(struct connection *connection);
 void stream_cancel(struct connection *connection);
+/* The cancelled query has not ended yet. */
+void stream_cancel_again(struct connection *connection);
 void stream_fail(struct connection *connection);
 void connection_on_resume(struct loop_timer *timer);
 

@@ -6,6 +6,7 @@
 
 #define ROWS_A_TURN 256 /* then the loop sees to its other sockets */
 #define CANCEL_DEADLINE_MS 2000
+#define CANCEL_AGAIN_MS 25
 
 static void deliver(struct connection *connection);
 static void drain(struct connection *connection);
@@ -196,11 +197,26 @@ void stream_cancel(struct connection *connection)
         return;
     }
     connection->cancels_pending++;
-    loop_timer_start(pool->loop, &connection->timer, CANCEL_DEADLINE_MS, connection_on_timer);
+    connection->cancelled_ms = loop_now_ms(pool->loop);
+    loop_timer_start(pool->loop, &connection->timer, CANCEL_AGAIN_MS, connection_on_timer);
     loop_watch_readable(connection->watch, true);
     /* What libpq holds already would not wake the loop again. Within a handler, deliver does this. */
     if (!connection->is_delivering)
         drain(connection);
+}
+
+/* PostgreSQL ignores a request to cancel that comes before it has read the query: so it is made again. None outlives
+ * the state, because the connection is not given away while one is pending. */
+void stream_cancel_again(struct connection *connection)
+{
+    struct postgres *pool = connection->pool;
+    if (loop_now_ms(pool->loop) - connection->cancelled_ms >= CANCEL_DEADLINE_MS) {
+        connection_lost(connection, "a cancelled query did not end");
+        return;
+    }
+    if (connection->cancels_pending == 0 && canceller_run(pool->canceller, connection, on_cancel_returned))
+        connection->cancels_pending++;
+    loop_timer_start(pool->loop, &connection->timer, CANCEL_AGAIN_MS, connection_on_timer);
 }
 
 void stream_read(struct connection *connection)

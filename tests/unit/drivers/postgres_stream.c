@@ -1,6 +1,9 @@
 /* The streamed pool: backpressure, cancelling, idle connections, the end. */
 #include <malloc.h>
 
+#include <signal.h>
+#include <stdlib.h>
+
 #include "pool.h"
 
 static struct postgres_statement statement_of(const char *sql)
@@ -368,9 +371,50 @@ static void destroying_a_pool_does_not_wait_for_a_server_that_hangs(void **state
     postgres_session_close(session);
 }
 
+/* Whether SIGINT waits for a stopped process. */
+static bool interrupt_is_pending(long pid)
+{
+    char path[64], line[256];
+    unsigned long long pending = 0;
+    snprintf(path, sizeof(path), "/proc/%ld/status", pid);
+    FILE *file = fopen(path, "r");
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL)
+        if (strncmp(line, "ShdPnd:", 7) == 0)
+            pending = strtoull(line + 7, NULL, 16);
+    if (file != NULL)
+        fclose(file);
+    return (pending & (1ull << (SIGINT - 1))) != 0;
+}
+
+/* PostgreSQL ignores a request that comes while it still reads: the backend is stopped so that it does. */
+static void a_request_to_cancel_that_comes_before_the_query_is_made_again(void **state)
+{
+    static const uint32_t types[] = {701};
+    struct postgres_options options = pool_options(POSTGRES_STREAMED, 1);
+    struct postgres *pool = pool_open(&options);
+    struct postgres_statement statement;
+    struct outcome first = {0}, outcome = {0};
+    const struct text none = TEXT("0"), long_time = TEXT("9");
+    postgres_statement_init(&statement, "select pg_sleep($1)", 1, types);
+    assert_int_equal(start_with(pool, &statement, &none, &first), STATUS_OK);
+    TURN_UNTIL(first.done, 5000);
+    struct outcome backend = ask(pool, "select pg_backend_pid()");
+    long pid = strtol(backend.value, NULL, 10);
+    assert_int_equal(kill((pid_t)pid, SIGSTOP), 0);
+    assert_int_equal(start_with(pool, &statement, &long_time, &outcome), STATUS_OK);
+    TURN_UNTIL(postgres_statistics(pool).busy == 1, 5000);
+    postgres_cancel(outcome.query);
+    TURN_UNTIL(interrupt_is_pending(pid), 1500);
+    assert_int_equal(kill((pid_t)pid, SIGCONT), 0);
+    assert_answers(pool, "select 'clean'", "clean");
+    assert_int_equal(postgres_statistics(pool).reconnects, 0);
+    postgres_destroy(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_request_to_cancel_that_comes_before_the_query_is_made_again),
         cmocka_unit_test(rows_come_one_by_one_and_a_whole_result_at_once),
         cmocka_unit_test(an_error_after_rows_ends_the_query_and_not_the_connection),
         cmocka_unit_test(a_timeout_ends_a_streamed_query),
