@@ -396,6 +396,7 @@ static void a_request_to_cancel_that_comes_before_the_query_is_made_again(void *
     struct outcome first = {0}, outcome = {0};
     const struct text none = TEXT("0"), long_time = TEXT("9");
     postgres_statement_init(&statement, "select pg_sleep($1)", 1, types);
+    uint64_t before = postgres_statistics(pool).reconnects; /* of a server that was still starting */
     assert_int_equal(start_with(pool, &statement, &none, &first), STATUS_OK);
     TURN_UNTIL(first.done, 5000);
     struct outcome backend = ask(pool, "select pg_backend_pid()");
@@ -407,7 +408,7 @@ static void a_request_to_cancel_that_comes_before_the_query_is_made_again(void *
     TURN_UNTIL(interrupt_is_pending(pid), 1500);
     assert_int_equal(kill((pid_t)pid, SIGCONT), 0);
     assert_answers(pool, "select 'clean'", "clean");
-    assert_int_equal(postgres_statistics(pool).reconnects, 0);
+    assert_int_equal(postgres_statistics(pool).reconnects, before);
     postgres_destroy(pool);
 }
 
