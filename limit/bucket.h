@@ -41,8 +41,8 @@ void bucket_start(struct limit_bucket *bucket, const struct limit_policy *policy
 void bucket_ask(struct limit_bucket *buckets, int64_t *slot_us, const struct limit_ask *ask, uint64_t instances,
                 int64_t now_us, struct limit_grant *grant);
 
-/* How a tier is leased: the most tokens that one worker holds (0: no lease), and spacing. A tier with a rate below
- * 10/s, or with a quota, is never leased: a token lost with a killed instance would be missing from the quota. */
+/* How a tier is leased: the most tokens that one process takes at a time (0: no lease), and spacing. A tier with a rate
+ * below 10/s, or with a quota, is never leased: a token lost with a killed instance would be missing from the quota. */
 uint64_t bucket_lease(const struct limit_tier *tier, uint64_t *spacing_us);
 
 #endif

@@ -4,51 +4,22 @@
 
 #include "base/hash.h"
 #include "base/lru.h"
+#include "limit/key.h"
 #include "limit/script.h"
+#include "limit/slot.h"
 #include "limit/store.h"
 
-#define LEASE_MS 100
-#define REMEMBER_MS 10000 /* of a refusal; then Redis is asked again: the quota may have been cleared there */
-
-struct limit_wait {
-    struct limit_wait *next;
-    struct slot *slot;
-    uint64_t weight;
-    limit_answer on_answer; /* NULL: cancelled after it was asked for */
-    void *context;
-};
-
-struct waits { /* first come, first served */
-    struct limit_wait *first, *last;
-};
-
-/* What this worker knows of a key. */
-struct slot {
-    struct limiter *limiter;
-    struct slot *next; /* of those to ask about at the end of the turn */
-    const struct limit_tier *tier;
-    uint64_t lease;       /* tokens in hand */
-    uint64_t lease_until; /* milliseconds of the loop */
-    uint64_t lease_most, spacing_us;
-    uint64_t refused_until, refused_weight; /* calls of at least this weight are refused until then */
-    uint64_t asked_at, demand;              /* when Redis was asked last, and tokens wanted since */
-    struct limit_grant grant;               /* the last one */
-    uint64_t granted_at;
-    struct waits waiting, asked; /* asked: their answer is on the way */
-    unsigned pins;               /* callbacks on its behalf are running */
-    bool queued, evicted;
-    bool lease_is_shared; /* taken from Redis, and goes back there */
-    size_t key_size;
-    char key[];
-};
+#define PATIENCE_MS 1 /* between looks at what another worker asked for */
 
 struct limiter {
     struct loop *loop;
     struct limiter_options options;
     struct redis_script script;
     struct lru *slots;
-    struct slot *queue; /* slots to ask about */
+    struct slot *queue;   /* slots to ask about at the end of the turn */
+    struct slot *patient; /* slots that another worker of the process is asking about */
     struct loop_hook hook;
+    struct loop_timer timer;
     size_t asking; /* slots with an answer on the way, evicted ones too */
     bool closing;
     struct limiter_statistics statistics;
@@ -64,45 +35,9 @@ static bool uses_redis(const struct limiter *limiter)
     return limiter->options.redis != NULL && redis_is_up(limiter->options.redis);
 }
 
-static bool is_idle(const struct slot *slot)
-{
-    return slot->waiting.first == NULL && slot->asked.first == NULL && !slot->queued && slot->pins == 0;
-}
-
 static void release_slot(void *value)
 {
-    struct slot *slot = value;
-    slot->evicted = true;
-    if (is_idle(slot))
-        free(slot);
-}
-
-/* After work for a slot that may have been evicted meanwhile. */
-static void let_go(struct slot *slot)
-{
-    if (slot->evicted && is_idle(slot))
-        free(slot);
-}
-
-static void push(struct waits *waits, struct limit_wait *wait)
-{
-    wait->next = NULL;
-    if (waits->last != NULL)
-        waits->last->next = wait;
-    else
-        waits->first = wait;
-    waits->last = wait;
-}
-
-static struct limit_wait *pop(struct waits *waits)
-{
-    struct limit_wait *wait = waits->first;
-    if (wait != NULL) {
-        waits->first = wait->next;
-        if (waits->first == NULL)
-            waits->last = NULL;
-    }
-    return wait;
+    slot_evict(value);
 }
 
 static void on_turn_end(struct loop_hook *hook);
@@ -124,13 +59,16 @@ struct limiter *limiter_create(struct loop *loop, const struct limiter_options *
     return limiter;
 }
 
-static void free_waits(struct waits *waits)
+static void drop_queue(struct slot **queue)
 {
-    for (struct limit_wait *wait; (wait = pop(waits)) != NULL;)
-        free(wait);
+    while (*queue != NULL) {
+        struct slot *slot = *queue;
+        *queue = slot->next;
+        slot->queued = false;
+        waits_free(&slot->waiting);
+        slot_let_go(slot);
+    }
 }
-
-static void on_script(void *context, const struct redis_reply *reply);
 
 void limiter_destroy(struct limiter *limiter)
 {
@@ -138,13 +76,9 @@ void limiter_destroy(struct limiter *limiter)
         return;
     limiter->closing = true;
     loop_hook_cancel(limiter->loop, &limiter->hook);
-    while (limiter->queue != NULL) {
-        struct slot *slot = limiter->queue;
-        limiter->queue = slot->next;
-        slot->queued = false;
-        free_waits(&slot->waiting);
-        let_go(slot);
-    }
+    loop_timer_stop(&limiter->timer);
+    drop_queue(&limiter->queue);
+    drop_queue(&limiter->patient);
     lru_destroy(limiter->slots);
     limiter->slots = NULL;
     /* Answers still on the way find `closing`, and the last of them frees the rest. */
@@ -155,51 +89,17 @@ void limiter_destroy(struct limiter *limiter)
 /* A slot for each tier that a caller's tokens name: calls that wait are judged by their own tier's policies. */
 static struct slot *find_slot(struct limiter *limiter, struct text key, const struct limit_tier *tier)
 {
-    char memory[STORE_KEY_SIZE];
-    struct text place = store_key(key, (uintptr_t)tier, memory);
+    char memory[KEY_PLACE_SIZE];
+    struct text place = key_place(key, (uintptr_t)tier, memory);
     uint64_t hash = hash_text(place);
     struct slot *slot = lru_get(limiter->slots, place, hash);
     if (slot == NULL) {
-        slot = calloc(1, sizeof(*slot) + key.size);
-        if (slot == NULL)
-            return NULL;
-        slot->limiter = limiter;
-        slot->key_size = key.size;
-        memcpy(slot->key, key.data, key.size);
-        slot->tier = tier;
-        slot->lease_most = bucket_lease(tier, &slot->spacing_us);
-        if (slot->lease_most == 0)
-            slot->spacing_us = 0;
-        if (!lru_put(limiter->slots, place, hash, slot, 1))
+        struct pool *pool = limiter->options.redis != NULL ? store_pool(limiter->options.store) : NULL;
+        slot = slot_create(limiter, key, tier, pool);
+        if (slot == NULL || !lru_put(limiter->slots, place, hash, slot, 1))
             return NULL;
     }
     return slot;
-}
-
-static uint32_t seconds_up(uint64_t milliseconds)
-{
-    uint64_t seconds = (milliseconds + 999) / 1000;
-    return seconds < UINT32_MAX ? (uint32_t)seconds : UINT32_MAX;
-}
-
-static uint64_t less(uint64_t a, uint64_t b)
-{
-    return a > b ? a - b : 0;
-}
-
-static struct limit_verdict verdict_of(const struct slot *slot, bool admitted)
-{
-    const struct limit_grant *grant = &slot->grant;
-    uint64_t age_ms = now_ms(slot->limiter) - slot->granted_at;
-    struct limit_verdict verdict = {.admitted = admitted,
-                                    .policy = &slot->tier->policies[grant->policy],
-                                    .remaining = grant->remaining + slot->lease,
-                                    .reset_s = seconds_up(less((grant->reset_us + 999) / 1000, age_ms))};
-    if (!admitted) {
-        uint32_t retry = seconds_up(less((grant->retry_us + 999) / 1000, age_ms));
-        verdict.retry_after_s = retry > 0 ? retry : 1;
-    }
-    return verdict;
 }
 
 static void count(struct limiter *limiter, bool admitted)
@@ -210,112 +110,67 @@ static void count(struct limiter *limiter, bool admitted)
         limiter->statistics.refused++;
 }
 
-/* From what this worker knows: a lease, or a refusal that still holds. */
+/* --- what is known already --- */
+
+static bool leases_from_redis(const struct slot *slot)
+{
+    return slot->pool != NULL && uses_redis(slot->limiter);
+}
+
+/* The slot's lease becomes one that admits or refuses a call of `weight`, or another outcome. */
+static enum pool_outcome draw(struct slot *slot, uint64_t weight, struct pool_turn *turn)
+{
+    uint64_t now = now_ms(slot->limiter);
+    struct pool_key key = slot_pool_key(slot);
+    slot_measure(slot, now);
+    if (!slot->from_redis)
+        slot->lease = (struct lease){0};
+    slot->from_redis = true;
+    return pool_draw(slot->pool, &key, weight, &slot->demand, &slot->lease, turn, now);
+}
+
+/* From what this worker knows, or from what its process has: a lease, or a refusal that still holds. */
 static bool answer_locally(struct slot *slot, uint64_t weight, struct limit_verdict *verdict)
 {
     uint64_t now = now_ms(slot->limiter);
-    /* What this instance's share refused says nothing once Redis decides again. */
-    bool refusal_holds = now < slot->refused_until && (slot->lease_is_shared || !uses_redis(slot->limiter));
-    if (slot->lease >= weight && now < slot->lease_until) {
-        slot->lease -= weight;
-        *verdict = verdict_of(slot, true);
-    } else if (refusal_holds && weight >= slot->refused_weight) {
-        *verdict = verdict_of(slot, false);
-    } else {
-        return false;
+    bool admitted = lease_admits(&slot->lease, weight, now);
+    if (!admitted) {
+        /* What this instance's share refused says nothing once Redis decides again. */
+        bool refusal_counts = slot->from_redis || !uses_redis(slot->limiter);
+        if (!refusal_counts || !lease_refuses(&slot->lease, weight, now)) {
+            enum pool_outcome outcome = leases_from_redis(slot) ? draw(slot, weight, NULL) : POOL_WAIT;
+            if (outcome == POOL_WAIT)
+                return false;
+            admitted = outcome == POOL_DRAWN;
+        }
     }
-    slot->demand += weight;
+    if (admitted)
+        slot->lease.tokens -= weight;
+    *verdict = lease_verdict(&slot->lease, slot->tier, admitted, now);
     slot->limiter->statistics.local++;
-    count(slot->limiter, verdict->admitted);
+    count(slot->limiter, admitted);
     return true;
 }
 
-/* The ask for the first calls of `waits`, as many as fit one run; *asked of them. */
-static void make_ask(struct slot *slot, const struct waits *waits, bool shared, struct limit_ask *ask, size_t *asked)
+/* Calls that came while an answer was on the way. */
+static void serve_waiting(struct slot *slot)
 {
-    uint64_t now = now_ms(slot->limiter), needed = 0;
-    *ask = (struct limit_ask){.tier = slot->tier, .spacing_us = slot->spacing_us};
-    *asked = 0;
-    for (const struct limit_wait *wait = waits->first; wait != NULL; wait = wait->next) {
-        struct limit_run *run = ask->run_count != 0 ? &ask->runs[ask->run_count - 1] : NULL;
-        if (run == NULL || run->weight != wait->weight) {
-            if (ask->run_count == LIMIT_MAX_RUNS)
-                break;
-            run = &ask->runs[ask->run_count++];
-            *run = (struct limit_run){0, wait->weight};
-        }
-        run->count++;
-        ++*asked;
-        needed += wait->weight;
-    }
-    /* What is left of the last lease goes back to where it was taken from. */
-    ask->give = slot->lease_is_shared == shared ? slot->lease : 0;
-    slot->lease = 0;
-    slot->lease_is_shared = shared;
-    if (slot->lease_most != 0) {
-        /* As much as was wanted lately in the time that a lease lasts. */
-        uint64_t elapsed = now > slot->asked_at ? now - slot->asked_at : 1;
-        uint64_t wanted = (slot->demand + needed) * LEASE_MS / (elapsed < LEASE_MS ? elapsed : LEASE_MS);
-        ask->extra = wanted < slot->lease_most ? wanted : slot->lease_most;
-    }
-    slot->asked_at = now;
-    slot->demand = 0;
-}
-
-static void keep_grant(struct slot *slot, const struct limit_grant *grant)
-{
-    uint64_t now = now_ms(slot->limiter);
-    slot->grant = *grant;
-    slot->granted_at = now;
-    slot->lease = grant->lease;
-    slot->lease_until = now + LEASE_MS;
-    /* Also without a refusal: the bucket gave less than a lease, and others have their turn first. */
-    uint64_t wait_ms = (grant->wait_us + 999) / 1000;
-    slot->refused_until = wait_ms == 0 ? 0 : now + (wait_ms < REMEMBER_MS ? wait_ms : REMEMBER_MS);
-    slot->refused_weight = grant->refused != 0 ? grant->refused : 1;
-}
-
-/* Answers `waits`, in the runs that make_ask made of them: of each the first so many may pass. */
-static void answer_all(struct slot *slot, struct waits *waits, const struct limit_grant *grant)
-{
-    struct limiter *limiter = slot->limiter;
-    uint64_t place = 0, weight = waits->first != NULL ? waits->first->weight : 0;
-    size_t run = 0;
-    keep_grant(slot, grant);
-    for (struct limit_wait *wait; (wait = pop(waits)) != NULL; place++) {
-        if (wait->weight != weight) {
-            weight = wait->weight;
-            place = 0;
-            run++;
-        }
-        bool admitted = place < grant->admitted[run];
+    struct limit_verdict verdict;
+    while (slot->waiting.first != NULL && answer_locally(slot, slot->waiting.first->weight, &verdict)) {
+        struct limit_wait *wait = waits_pop(&slot->waiting);
         limit_answer on_answer = wait->on_answer;
         void *context = wait->context;
-        struct limit_verdict verdict = verdict_of(slot, admitted);
         free(wait);
-        count(limiter, admitted);
-        if (on_answer != NULL)
-            on_answer(context, &verdict);
+        on_answer(context, &verdict);
     }
 }
 
-/* Each call for itself, from the store of this process. */
-static void decide_here(struct slot *slot, const struct limit_ask *ask, struct waits *waits)
-{
-    struct limiter *limiter = slot->limiter;
-    struct limit_grant grant;
-    uint64_t instances = limiter->options.instances;
-    if (!store_ask(limiter->options.store, text_of(slot->key, slot->key_size), ask, instances, &grant)) {
-        /* Out of memory: refuse rather than let everything pass. */
-        grant = (struct limit_grant){.refused = 1, .retry_us = 1000000, .wait_us = 1000000};
-    }
-    answer_all(slot, waits, &grant);
-}
+/* --- asking --- */
 
 static void queue_slot(struct slot *slot)
 {
     struct limiter *limiter = slot->limiter;
-    if (slot->queued || slot->asked.first != NULL)
+    if (slot->queued || slot->asked.first != NULL || slot->waiting.first == NULL)
         return;
     slot->queued = true;
     slot->next = limiter->queue;
@@ -323,19 +178,83 @@ static void queue_slot(struct slot *slot)
     loop_hook_request(limiter->loop, &limiter->hook);
 }
 
-/* Calls that came while the last answer was on the way. */
-static void serve_waiting(struct slot *slot)
+static void answer_asked(struct slot *slot, struct waits *asked, const struct limit_grant *grant)
 {
-    struct limit_verdict verdict;
-    while (slot->waiting.first != NULL && answer_locally(slot, slot->waiting.first->weight, &verdict)) {
-        struct limit_wait *wait = pop(&slot->waiting);
+    struct limiter *limiter = slot->limiter;
+    struct waits_place place = {0, 0};
+    bool admitted;
+    for (struct limit_wait *wait; (wait = waits_next(asked, &place, grant, &admitted)) != NULL;) {
         limit_answer on_answer = wait->on_answer;
         void *context = wait->context;
+        struct limit_verdict verdict = lease_verdict(&slot->lease, slot->tier, admitted, now_ms(limiter));
         free(wait);
-        on_answer(context, &verdict);
+        count(limiter, admitted);
+        if (on_answer != NULL)
+            on_answer(context, &verdict);
     }
-    if (slot->waiting.first != NULL)
-        queue_slot(slot);
+}
+
+/* The store of this process decides; false means refused for want of memory. */
+static void grant_here(struct slot *slot, struct limit_ask *ask, struct limit_grant *grant)
+{
+    struct limiter *limiter = slot->limiter;
+    uint64_t now = now_ms(limiter);
+    struct pool_key key = slot_pool_key(slot);
+    slot_measure(slot, now);
+    /* What is left of the last lease goes back to where it was taken from. */
+    if (!slot->from_redis)
+        ask->give = slot->lease.tokens;
+    else if (slot->pool != NULL)
+        pool_return(slot->pool, &key, slot->lease.tokens);
+    ask->extra = slot->demand.wanted < slot->lease_most ? slot->demand.wanted : slot->lease_most;
+    /* Out of memory: refuse rather than let everything pass. */
+    if (!store_ask(limiter->options.store, key.name, ask, limiter->options.instances, grant))
+        *grant = (struct limit_grant){.refused = 1, .retry_us = 1000000, .wait_us = 1000000};
+    lease_start(&slot->lease, grant, now);
+    slot->from_redis = false;
+    if (limiter->options.redis != NULL)
+        limiter->statistics.fallbacks++;
+}
+
+static struct limit_ask ask_about(const struct slot *slot)
+{
+    return (struct limit_ask){.tier = slot->tier, .spacing_us = slot->spacing_us};
+}
+
+static void decide_here(struct slot *slot, struct limit_ask *ask, struct waits *asked)
+{
+    struct limit_grant grant;
+    grant_here(slot, ask, &grant);
+    answer_asked(slot, asked, &grant);
+    serve_waiting(slot);
+    queue_slot(slot);
+}
+
+/* Redis' answer to this slot: into the pool, where there is one. */
+static bool take_grant(struct slot *slot, const struct redis_reply *reply, struct limit_grant *grant)
+{
+    uint64_t now = now_ms(slot->limiter), turn = slot->turn;
+    struct pool_key key = slot_pool_key(slot);
+    bool granted = script_read(reply, slot->tier, grant);
+    slot->turn = 0;
+    if (slot->pool != NULL && slot->from_redis) /* drawn while the answer was on the way */
+        pool_return(slot->pool, &key, slot->lease.tokens);
+    if (granted) {
+        lease_start(&slot->lease, grant, now);
+        slot->from_redis = true;
+    }
+    if (turn == 0)
+        return granted;
+    if (!granted) {
+        slot->lease.tokens = 0;
+        pool_abandon(slot->pool, &key, turn, 0);
+        return false;
+    }
+    pool_settle(slot->pool, &key, turn, grant, now);
+    /* The tokens are there now, and so is the pause until the next ask. */
+    slot->lease.tokens = slot->lease.refused_until_ms = 0;
+    slot->lease.remaining += grant->lease;
+    return true;
 }
 
 static void on_script(void *context, const struct redis_reply *reply)
@@ -343,65 +262,87 @@ static void on_script(void *context, const struct redis_reply *reply)
     struct slot *slot = context;
     struct limiter *limiter = slot->limiter;
     struct limit_grant grant;
+    bool granted = take_grant(slot, reply, &grant);
     limiter->asking--;
     if (limiter->closing) {
-        free_waits(&slot->asked);
-        free_waits(&slot->waiting);
-        slot->evicted = true;
-        let_go(slot);
+        waits_free(&slot->asked);
+        waits_free(&slot->waiting);
+        slot_evict(slot);
         if (limiter->asking == 0)
             free(limiter);
         return;
     }
-    struct waits waits = slot->asked;
+    struct waits asked = slot->asked;
     slot->asked = (struct waits){NULL, NULL};
     slot->pins++;
-    if (script_read(reply, slot->tier, &grant)) {
-        answer_all(slot, &waits, &grant);
+    if (granted) {
+        answer_asked(slot, &asked, &grant);
+        serve_waiting(slot);
+        queue_slot(slot);
     } else {
-        struct limit_ask ask;
-        size_t asked;
-        limiter->statistics.fallbacks++;
-        slot->lease = 0;
-        make_ask(slot, &waits, false, &ask, &asked);
-        decide_here(slot, &ask, &waits);
+        struct limit_ask ask = ask_about(slot);
+        struct waits again = {NULL, NULL};
+        waits_ask(&asked, &again, &ask);
+        decide_here(slot, &ask, &again);
     }
-    serve_waiting(slot);
     slot->pins--;
-    let_go(slot);
+    slot_let_go(slot);
 }
 
-/* One run of the script for a slot, or the store. */
+/* One run of the script; false: Redis is not there to be asked. */
+static bool run_script(struct slot *slot, const struct pool_turn *turn, struct limit_ask *ask, struct waits *asked)
+{
+    struct limiter *limiter = slot->limiter;
+    struct pool_key key = slot_pool_key(slot);
+    ask->give = turn->give;
+    ask->extra = turn->wanted < slot->lease_most ? turn->wanted : slot->lease_most;
+    if (uses_redis(limiter) && script_run(limiter->options.redis, &limiter->script, limiter->options.prefix, key.name,
+                                          ask, on_script, slot) == STATUS_OK) {
+        slot->asked = *asked;
+        slot->turn = turn->number;
+        limiter->asking++;
+        limiter->statistics.scripts++;
+        return true;
+    }
+    if (turn->number != 0)
+        pool_abandon(slot->pool, &key, turn->number, turn->give);
+    ask->give = 0;
+    return false;
+}
+
+static void on_patience_end(struct loop_timer *timer);
+
+/* Answers, asks or waits for who is asking. */
 static void ask_for(struct slot *slot)
 {
     struct limiter *limiter = slot->limiter;
-    struct limit_ask ask;
-    size_t asked;
-    if (slot->waiting.first == NULL)
-        return;
-    bool shared = uses_redis(limiter);
-    make_ask(slot, &slot->waiting, shared, &ask, &asked);
-    struct waits waits = {NULL, NULL};
-    for (size_t i = 0; i < asked; i++)
-        push(&waits, pop(&slot->waiting));
-    if (shared && script_run(limiter->options.redis, &limiter->script, limiter->options.prefix,
-                             text_of(slot->key, slot->key_size), &ask, on_script, slot) == STATUS_OK) {
-        slot->asked = waits;
-        limiter->asking++;
-        limiter->statistics.scripts++;
+    struct pool_turn turn = {0, 0, 0};
+    enum pool_outcome outcome;
+    do {
+        serve_waiting(slot);
+        if (slot->waiting.first == NULL || slot->asked.first != NULL)
+            return;
+        outcome = leases_from_redis(slot) ? draw(slot, slot->waiting.first->weight, &turn) : POOL_ASK;
+    } while (outcome == POOL_DRAWN || outcome == POOL_REFUSED);
+    if (outcome == POOL_WAIT) {
+        if (!slot->queued) {
+            slot->queued = true;
+            slot->next = limiter->patient;
+            limiter->patient = slot;
+        }
+        if (limiter->timer.loop == NULL)
+            loop_timer_start(limiter->loop, &limiter->timer, PATIENCE_MS, on_patience_end);
         return;
     }
-    if (limiter->options.redis != NULL)
-        limiter->statistics.fallbacks++;
-    decide_here(slot, &ask, &waits);
-    serve_waiting(slot);
+    struct limit_ask ask = ask_about(slot);
+    struct waits asked = {NULL, NULL};
+    waits_ask(&slot->waiting, &asked, &ask);
+    if (!run_script(slot, &turn, &ask, &asked))
+        decide_here(slot, &ask, &asked);
 }
 
-static void on_turn_end(struct loop_hook *hook)
+static void ask_for_all(struct slot *queue)
 {
-    struct limiter *limiter = (struct limiter *)((char *)hook - offsetof(struct limiter, hook));
-    struct slot *queue = limiter->queue;
-    limiter->queue = NULL;
     while (queue != NULL) {
         struct slot *slot = queue;
         queue = slot->next;
@@ -409,9 +350,27 @@ static void on_turn_end(struct loop_hook *hook)
         slot->pins++;
         ask_for(slot);
         slot->pins--;
-        let_go(slot);
+        slot_let_go(slot);
     }
 }
+
+static void on_turn_end(struct loop_hook *hook)
+{
+    struct limiter *limiter = (struct limiter *)((char *)hook - offsetof(struct limiter, hook));
+    struct slot *queue = limiter->queue;
+    limiter->queue = NULL;
+    ask_for_all(queue);
+}
+
+static void on_patience_end(struct loop_timer *timer)
+{
+    struct limiter *limiter = (struct limiter *)((char *)timer - offsetof(struct limiter, timer));
+    struct slot *queue = limiter->patient;
+    limiter->patient = NULL;
+    ask_for_all(queue);
+}
+
+/* --- a call --- */
 
 static uint64_t share_of(const struct limiter *limiter, uint64_t tokens)
 {
@@ -434,21 +393,14 @@ static const struct limit_policy *too_heavy(const struct limiter *limiter, const
 /* The store answers within the call: its own lock is all that is waited for. */
 static void check_here(struct slot *slot, uint64_t weight, limit_answer on_answer, void *context)
 {
-    struct limit_wait wait = {NULL, slot, weight, NULL, NULL};
-    struct waits waits = {&wait, &wait};
     struct limiter *limiter = slot->limiter;
-    struct limit_ask ask;
+    struct limit_ask ask = ask_about(slot);
     struct limit_grant grant;
-    size_t asked;
-    make_ask(slot, &waits, false, &ask, &asked);
-    if (!store_ask(limiter->options.store, text_of(slot->key, slot->key_size), &ask, limiter->options.instances,
-                   &grant))
-        grant = (struct limit_grant){.refused = 1, .retry_us = 1000000, .wait_us = 1000000};
-    keep_grant(slot, &grant);
-    struct limit_verdict verdict = verdict_of(slot, grant.admitted[0] != 0);
+    ask.runs[0] = (struct limit_run){1, weight};
+    ask.run_count = 1;
+    grant_here(slot, &ask, &grant);
+    struct limit_verdict verdict = lease_verdict(&slot->lease, slot->tier, grant.admitted[0] != 0, now_ms(limiter));
     limiter->statistics.local++;
-    if (limiter->options.redis != NULL)
-        limiter->statistics.fallbacks++;
     count(limiter, verdict.admitted);
     on_answer(context, &verdict);
 }
@@ -472,6 +424,7 @@ struct limit_wait *limiter_check(struct limiter *limiter, struct text key, const
         on_answer(context, &verdict);
         return NULL;
     }
+    slot->tokens_wanted += weight;
     if (slot->waiting.first == NULL && answer_locally(slot, weight, &verdict)) {
         on_answer(context, &verdict);
         return NULL;
@@ -488,33 +441,15 @@ struct limit_wait *limiter_check(struct limiter *limiter, struct text key, const
         return NULL;
     }
     *wait = (struct limit_wait){NULL, slot, weight, on_answer, context};
-    push(&slot->waiting, wait);
+    waits_push(&slot->waiting, wait);
     queue_slot(slot);
     return wait;
-}
-
-/* Takes a call out of those that nobody has asked about yet; false: it has been asked about. */
-static bool unlink_wait(struct waits *waits, struct limit_wait *wait)
-{
-    struct limit_wait *previous = NULL;
-    for (struct limit_wait *at = waits->first; at != NULL; previous = at, at = at->next) {
-        if (at != wait)
-            continue;
-        if (previous != NULL)
-            previous->next = wait->next;
-        else
-            waits->first = wait->next;
-        if (waits->last == wait)
-            waits->last = previous;
-        return true;
-    }
-    return false;
 }
 
 void limiter_cancel(struct limit_wait *wait)
 {
     /* What has been asked for was taken from the bucket: it is counted, and its answer is dropped. */
-    if (unlink_wait(&wait->slot->waiting, wait))
+    if (waits_remove(&wait->slot->waiting, wait))
         free(wait);
     else
         wait->on_answer = NULL;

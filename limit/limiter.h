@@ -1,7 +1,8 @@
 /* Rate limits (GCRA: ITU-T I.371's virtual scheduling, as a token bucket with rate and burst) and calendar quotas,
  * exact across instances: one Lua script in Redis, leases of at most 100 ms worth of tokens, refused calls cost
  * nothing. Without Redis the same algorithm runs on a table in this process, at the share 1/instances. One limiter a
- * worker; the in-process store is shared by the workers of the process (its own lock, off the leased path).
+ * worker; the workers of a process share the store, and in it their leases: one asks Redis, all draw (locks of the
+ * store's own; a worker that spends what it drew takes none).
  * draft-ietf-httpapi-ratelimit-headers. */
 #ifndef SLUICE_LIMIT_LIMITER_H
 #define SLUICE_LIMIT_LIMITER_H
@@ -27,7 +28,7 @@ struct limit_tier { /* immutable, from the configuration */
 };
 
 struct limiter;
-struct limiter_store; /* the in-process table, one a process, thread-safe */
+struct limiter_store; /* one a process, thread-safe; outlives its limiters and their connections to Redis */
 struct limiter_store *limiter_store_create(size_t max_keys);
 void limiter_store_destroy(struct limiter_store *store);
 
@@ -39,7 +40,7 @@ struct limiter_options {
     size_t max_keys;             /* leases and refusals remembered in this worker */
 };
 struct limiter *limiter_create(struct loop *loop, const struct limiter_options *options);
-/* What is left of leases (100 ms of a rate at most) goes with it. */
+/* What is left of leases goes back with the next question of another worker, or is lost with the last one. */
 void limiter_destroy(struct limiter *limiter);
 
 struct limit_verdict {
@@ -54,8 +55,8 @@ struct limit_wait;
 /* One call of `weight` tokens by `key` (e.g. "customer:acme", "address:10.0.0.1"; a key has always the same tier's
  * policies, or starts anew when they change). All policies must admit, or nothing is taken from any. Answered within
  * the call (returns NULL) from a lease, a remembered refusal or the in-process store; otherwise later, after one round
- * trip that all calls of this loop turn share. A Redis that does not answer in its timeout: the in-process store
- * decides. A weight above a policy's burst or limit is refused. */
+ * trip that all calls of this loop turn share, or that another worker is making for this key. A Redis that does not
+ * answer in its timeout: the in-process store decides. A weight above a policy's burst or limit is refused. */
 struct limit_wait *limiter_check(struct limiter *limiter, struct text key, const struct limit_tier *tier,
                                  uint64_t weight, limit_answer on_answer, void *context);
 void limiter_cancel(struct limit_wait *wait);

@@ -6,8 +6,10 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/lru.h"
+#include "limit/key.h"
 
-#define SHARDS 16 /* each with its own lock, so that workers seldom meet */
+#define SHARDS 16     /* each with its own lock, so that workers seldom meet */
+#define POOL_SHARE 16 /* one in so many keys may be leased at the same time: a lease lasts 100 ms */
 
 struct state { /* of one key under one tier's policies */
     int64_t slot_us;
@@ -19,6 +21,7 @@ struct limiter_store {
         pthread_mutex_t lock;
         struct lru *states;
     } shards[2 * SHARDS]; /* the second half holds what has a quota: no flood of addresses pushes that out */
+    struct pool *pool;    /* of what stands in Redis */
 };
 
 struct limiter_store *limiter_store_create(size_t max_keys)
@@ -35,6 +38,11 @@ struct limiter_store *limiter_store_create(size_t max_keys)
             return NULL;
         }
     }
+    store->pool = pool_create(max_keys / POOL_SHARE + 1);
+    if (store->pool == NULL) {
+        limiter_store_destroy(store);
+        return NULL;
+    }
     return store;
 }
 
@@ -46,7 +54,13 @@ void limiter_store_destroy(struct limiter_store *store)
         lru_destroy(store->shards[i].states);
         pthread_mutex_destroy(&store->shards[i].lock);
     }
+    pool_destroy(store->pool);
     free(store);
+}
+
+struct pool *store_pool(struct limiter_store *store)
+{
+    return store->pool;
 }
 
 /* The tier's name is none of it: what counts is what it allows. */
@@ -86,27 +100,14 @@ static bool has_quota(const struct limit_tier *tier)
     return false;
 }
 
-struct text store_key(struct text key, uint64_t kind, char memory[STORE_KEY_SIZE])
-{
-    size_t size = key.size;
-    if (size > STORE_KEY_SIZE - sizeof(kind)) {
-        hash_sha256(key, (unsigned char *)memory);
-        size = HASH_SHA256_SIZE;
-    } else if (size != 0) {
-        memcpy(memory, key.data, size);
-    }
-    memcpy(memory + size, &kind, sizeof(kind));
-    return text_of(memory, size + sizeof(kind));
-}
-
 bool store_ask(struct limiter_store *store, struct text key, const struct limit_ask *ask, uint64_t instances,
                struct limit_grant *grant)
 {
     /* What counts is what the tier allows. A caller whose tokens name two tiers has a state for each: were it one that
      * starts anew with every change, taking turns would make them unlimited. */
     uint64_t fingerprint = fingerprint_of(ask->tier, instances);
-    char memory[STORE_KEY_SIZE];
-    key = store_key(key, fingerprint, memory);
+    char memory[KEY_PLACE_SIZE];
+    key = key_place(key, fingerprint, memory);
     uint64_t hash = hash_text(key);
     size_t half = has_quota(ask->tier) ? SHARDS : 0;
     struct shard *shard =

@@ -86,8 +86,8 @@ def check_rate(gateways, rate, burst_size, seconds, threads=12):
     before = sum(one.metrics()["sluice_redis_round_trips_total"] for one in gateways)
     admitted, took = hammer(gateways, customer_token("fast"), seconds, threads)
     trips = sum(one.metrics()["sluice_redis_round_trips_total"] for one in gateways) - before
-    # Leases: 100 ms worth of tokens for each of two workers of each instance.
-    most = rate * took + burst_size + 0.1 * rate * 2 * len(gateways)
+    # Leases: 100 ms worth of tokens for each instance, whose workers share them.
+    most = rate * took + burst_size + 0.1 * rate * len(gateways)
     assert admitted <= most, f"{admitted} admitted, {most:.0f} allowed"
     return admitted, took, trips
 
@@ -103,14 +103,14 @@ def test_a_high_rate_is_leased_and_never_over_admitted(gateway):
 
 @pytest.mark.long
 def test_1000_a_second_over_20_seconds(gateway):
-    # One worker each: a lease lasts 100 ms, so that every worker asks ten times a second, however little its clients want. Python's want
-    # little more than the rate.
-    three = [gateway({**tier([{"rate": "1000/s", "burst": 1000}]), "server": {"workers": 1}}, prefix="limits-c:") for _ in range(3)]
+    # Two workers each: they share leases, so that an instance asks ten times a second, however many workers it has.
+    three = [gateway({**tier([{"rate": "1000/s", "burst": 1000}]), "server": {"workers": 2}}, prefix="limits-c:") for _ in range(3)]
     admitted, took, trips = check_rate(three, 1000, 1000, 20, threads=24)
     due = 1000 * took
     asked = sum(one.metrics()['sluice_limit_calls_total{result="refused"}'] for one in three) + admitted
     if asked < 1.1 * due:
         pytest.skip(f"the clients sent only {asked / took:.0f} calls a second: bench/ measures this with wrk")
+    print(f"{asked / took:.0f} calls a second, {admitted / took:.0f} admitted, {100 * trips / admitted:.2f} round trips per 100 admitted")
     assert admitted >= 0.98 * due and trips < 0.05 * admitted, (admitted, due, trips)
 
 
