@@ -112,13 +112,24 @@ static struct postgres_query *new_query(struct postgres *pool)
     return query;
 }
 
-/* The values' addresses and their bytes, each with a NUL, in one block. */
-static bool copy_parameters(struct postgres_query *query, const struct postgres_statement *statement,
-                            const struct text *parameters)
+static char *copy_value(char *at, struct text value, const char **out)
 {
-    size_t count = statement->parameter_count, needed = count * sizeof(char *);
+    *out = value.data != NULL ? at : NULL;
+    if (value.size != 0)
+        memcpy(at, value.data, value.size);
+    at[value.size] = '\0';
+    return at + value.size + 1;
+}
+
+/* The addresses of the values and of the settings' names and values, and their bytes, each with a NUL, in one block. */
+static bool copy_values(struct postgres_query *query, const struct postgres_call *call)
+{
+    size_t count = call->statement->parameter_count, pointers = count + 2 * call->setting_count;
+    size_t needed = pointers * sizeof(char *);
     for (size_t i = 0; i < count; i++)
-        needed += parameters[i].size + 1;
+        needed += call->parameters[i].size + 1;
+    for (size_t i = 0; i < call->setting_count; i++)
+        needed += strlen(call->settings[i].name) + call->settings[i].value.size + 2;
     if (needed > query->memory_size) {
         free(query->memory);
         query->memory_size = needed < 256 ? 256 : needed;
@@ -129,14 +140,15 @@ static bool copy_parameters(struct postgres_query *query, const struct postgres_
         }
     }
     query->parameter_count = count;
+    query->setting_count = call->setting_count;
     query->values = (const char **)(void *)query->memory;
-    char *at = query->memory + count * sizeof(char *);
-    for (size_t i = 0; i < count; i++) {
-        query->values[i] = parameters[i].data != NULL ? at : NULL;
-        if (parameters[i].size != 0)
-            memcpy(at, parameters[i].data, parameters[i].size);
-        at[parameters[i].size] = '\0';
-        at += parameters[i].size + 1;
+    query->setting_values = query->values + count;
+    char *at = query->memory + pointers * sizeof(char *);
+    for (size_t i = 0; i < count; i++)
+        at = copy_value(at, call->parameters[i], &query->values[i]);
+    for (size_t i = 0; i < call->setting_count; i++) {
+        at = copy_value(at, text_from_string(call->settings[i].name), &query->setting_values[2 * i]);
+        at = copy_value(at, call->settings[i].value, &query->setting_values[2 * i + 1]);
     }
     return true;
 }
@@ -146,7 +158,7 @@ static bool copy_parameters(struct postgres_query *query, const struct postgres_
 static bool takes_more(const struct connection *connection)
 {
     return connection->state == CONNECTION_READY && connection->in_flight < IN_FLIGHT_MAX &&
-           connection->slot_count + 8 < SLOTS;
+           connection->slot_count + 16 < SLOTS;
 }
 
 /* Ready, and with the least to do; for a large result the first one, as long as it takes more. */
@@ -188,7 +200,7 @@ static void on_turn_end(struct loop_hook *hook)
     pool_dispatch(pool);
     for (size_t i = 0; i < pool->options.connections; i++)
         if (pool->connections[i].state == CONNECTION_READY)
-            pipeline_flush(&pool->connections[i]);
+            segment_flush(&pool->connections[i]);
 }
 
 static void send_query(struct connection *connection, struct postgres_query *query)
@@ -337,9 +349,8 @@ void postgres_destroy(struct postgres *pool)
     free(pool);
 }
 
-static enum status start(struct postgres *pool, const struct postgres_statement *statement,
-                         const struct text *parameters, const struct postgres_handlers *handlers, void *context,
-                         bool whole, struct postgres_query **out)
+enum status postgres_start(struct postgres *pool, const struct postgres_call *call,
+                           const struct postgres_handlers *handlers, void *context, struct postgres_query **out)
 {
     /* Streamed: a query that waits for its connection to be opened has a place there already. */
     size_t places = pool->options.queue + (pool->options.mode == POSTGRES_STREAMED ? pool->options.connections : 0);
@@ -349,17 +360,19 @@ static enum status start(struct postgres *pool, const struct postgres_statement 
         pool->statistics.refused_busy++;
         return STATUS_BUSY;
     }
+    if (call->setting_count > POSTGRES_SETTINGS_MAX)
+        return STATUS_TOO_LARGE;
     struct postgres_query *query = new_query(pool);
     if (query == NULL)
         return STATUS_TOO_LARGE;
-    if (!copy_parameters(query, statement, parameters)) {
+    if (!copy_values(query, call)) {
         query_recycle(query);
         return STATUS_TOO_LARGE;
     }
-    query->statement = statement;
+    query->statement = call->statement;
     query->handlers = *handlers;
     query->context = context;
-    query->whole = whole;
+    query->whole = call->whole;
     query->queued_ms = loop_now_ms(pool->loop);
     pool->statistics.queries++;
     wait_in_queue(query);
@@ -371,39 +384,15 @@ static enum status start(struct postgres *pool, const struct postgres_statement 
     return STATUS_OK;
 }
 
-enum status postgres_start(struct postgres *pool, const struct postgres_statement *statement,
-                           const struct text *parameters, const struct postgres_handlers *handlers, void *context,
-                           struct postgres_query **query)
-{
-    return start(pool, statement, parameters, handlers, context, false, query);
-}
-
-enum status postgres_start_whole(struct postgres *pool, const struct postgres_statement *statement,
-                                 const struct text *parameters, const struct postgres_handlers *handlers, void *context,
-                                 struct postgres_query **query)
-{
-    return start(pool, statement, parameters, handlers, context, true, query);
-}
-
-/* The slots of a pipeline that point to the query forget it. */
-static void detach(struct connection *connection, const struct postgres_query *query)
-{
-    for (size_t i = 0; i < connection->slot_count; i++) {
-        struct slot *slot = &connection->slots[(connection->slot_first + i) % SLOTS];
-        if (slot->query == query)
-            slot->query = NULL;
-    }
-}
-
 void postgres_cancel(struct postgres_query *query)
 {
     struct postgres *pool = query->pool;
     struct connection *connection = query->connection;
     leave_lists(query);
     query->connection = NULL;
-    if (connection != NULL && pool->options.mode == POSTGRES_PIPELINED)
-        detach(connection, query);
-    else if (connection != NULL)
+    if (connection != NULL)
+        slots_detach(connection, query);
+    if (connection != NULL && pool->options.mode == POSTGRES_STREAMED)
         stream_cancel(connection);
     query_recycle(query);
 }

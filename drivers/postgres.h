@@ -89,17 +89,32 @@ enum status postgres_create(struct loop *loop, const struct postgres_options *op
 void postgres_stop(struct postgres *pool);
 /* Stops it first. */
 void postgres_destroy(struct postgres *pool);
-/* STATUS_BUSY (queue full) or STATUS_UNAVAILABLE (no connection, and the last attempt failed) at once, with no
- * callbacks; STATUS_OK otherwise with *query set. Parameter values are text format and copied; data == NULL is null.
- * The query may wait while a connection is being made. */
-enum status postgres_start(struct postgres *pool, const struct postgres_statement *statement,
-                           const struct text *parameters, const struct postgres_handlers *handlers, void *context,
+/* A parameter of the server that holds for one query and is gone with it. */
+struct postgres_setting {
+    const char *name;
+    struct text value; /* copied, as the name is: neither needs a NUL behind or to live on; no NUL within */
+};
+#define POSTGRES_SETTINGS_MAX 8
+
+/* Read within postgres_start; only `statement` must live until on_done (or the cancel). */
+struct postgres_call {
+    const struct postgres_statement *statement;
+    const struct text *parameters; /* as many as the statement has; text format; data == NULL is null. Copied */
+    const struct postgres_setting *settings; /* made in the query's own transaction and round trip, right before it.
+                                                With them goes a look at current_user: is it not the login's, the
+                                                answer is refused (STATUS_DENIED) and the connection closed */
+    size_t setting_count;                    /* at most POSTGRES_SETTINGS_MAX */
+    bool whole; /* the result is known to be small (a thousand rows or so): streamed pools too hand it over whole, which
+                   costs less than row by row */
+};
+/* STATUS_BUSY (queue full), STATUS_UNAVAILABLE (no connection, and the last attempt failed) or STATUS_TOO_LARGE
+ * (memory, or too many settings) at once, with no callbacks; STATUS_OK otherwise with *query set. The query may wait
+ * while a connection is being made. A query that never got to run, or whose prepared statement the server took no more
+ * (a view was altered under it), is sent once more by the driver, in a transaction of its own; without rows handed over
+ * before, and after the first attempt was rolled back. */
+enum status postgres_start(struct postgres *pool, const struct postgres_call *call,
+                           const struct postgres_handlers *handlers, void *context,
                            struct postgres_query **query) MUST_CHECK;
-/* The same for a result known to be small (a thousand rows or so): streamed pools too hand it over whole, which costs
- * less than row by row. */
-enum status postgres_start_whole(struct postgres *pool, const struct postgres_statement *statement,
-                                 const struct text *parameters, const struct postgres_handlers *handlers, void *context,
-                                 struct postgres_query **query) MUST_CHECK;
 /* No callback comes after this. A queued query is dropped. Pipelined: the result is thrown away when it comes.
  * Streamed: the server is told to stop (on a helper thread, PQcancel blocks), the connection comes back clean or is
  * replaced. */

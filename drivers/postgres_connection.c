@@ -1,6 +1,7 @@
 /* One connection's life: connecting, settings and check, serving, loss, and the next attempt. */
 #include <stdio.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include "base/log.h"
 #include "base/random.h"
@@ -8,8 +9,9 @@
 
 #include "drivers/postgres_session.h"
 
-#define READS_PER_TURN 4 /* then the loop sees to its other sockets */
-#define SILENCE_MS 2000  /* beyond statement_timeout, after which the server itself would have spoken */
+#define READS_PER_TURN 4           /* then the loop sees to its other sockets */
+#define SILENCE_MS 2000            /* beyond statement_timeout, after which the server itself would have spoken */
+#define RECEIVE_BUFFER (256 << 10) /* bytes; streamed connections */
 #define BACKOFF_FIRST_MS 50
 #define BACKOFF_LAST_MS 2000
 
@@ -74,6 +76,8 @@ void connection_close(struct connection *connection)
     connection->prepared_count = 0;
     connection->slot_first = connection->slot_count = connection->in_flight = connection->segment = 0;
     connection->check_passed = false;
+    connection->stale = 0;
+    connection->spoiled = NULL;
     connection_enter(connection, CONNECTION_CLOSED);
 }
 
@@ -139,7 +143,7 @@ static void continue_setup(struct connection *connection)
         connection_lost(connection, "role refused");
         return;
     }
-    if (pool->options.mode == POSTGRES_PIPELINED && PQenterPipelineMode(connection->pg) != 1) {
+    if (PQenterPipelineMode(connection->pg) != 1) {
         connection_lost(connection, PQerrorMessage(connection->pg));
         return;
     }
@@ -201,6 +205,14 @@ void connection_watch(struct connection *connection)
         loop_watch_readable(connection->watch, true);
 }
 
+/* The kernel's own choice grows to megabytes: held for each paused stream, and to be read by whoever cancels one,
+ * because the server heeds that only when it gets rid of what it was writing. */
+static void bound_receive_buffer(struct connection *connection)
+{
+    const int size = RECEIVE_BUFFER;
+    (void)setsockopt(PQsocket(connection->pg), SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+}
+
 /* One simple query for all settings and the check: one round trip. */
 static void start_setup(struct connection *connection)
 {
@@ -223,6 +235,8 @@ static void start_setup(struct connection *connection)
     buffer_append_string(&sql, options->check != NULL ? options->check : "select true");
     const char *text = buffer_c_string(&sql);
     connection_enter(connection, CONNECTION_SETTING_UP);
+    if (options->mode == POSTGRES_STREAMED)
+        bound_receive_buffer(connection);
     loop_timer_start(connection->pool->loop, &connection->timer, options->login.connect_timeout_ms,
                      connection_on_timer);
     connection_watch(connection);

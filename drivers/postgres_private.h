@@ -11,7 +11,7 @@
 #define PREPARED_TABLE 1024 /* open addressing, at most a quarter full */
 #define SEGMENT_MAX 8       /* queries of a pipeline that share one Sync */
 #define IN_FLIGHT_MAX 64    /* queries on one pipelined connection */
-#define SLOTS 512           /* results awaited at once: up to 3 for each query in flight, and a Sync */
+#define SLOTS 512           /* results awaited at once: up to 5 for each query in flight, and some for forgetting */
 
 enum connection_state {
     CONNECTION_CLOSED, /* waits for its retry timer, or for a need */
@@ -22,14 +22,12 @@ enum connection_state {
     CONNECTION_CANCELLING /* streamed: its query was told to stop, the rest is being read */
 };
 
-enum slot_kind { SLOT_PREPARE, SLOT_QUERY, SLOT_SYNC, SLOT_IGNORED };
+enum slot_kind { SLOT_PREPARE, SLOT_SETTINGS, SLOT_QUERY, SLOT_FORGET, SLOT_FORGET_ALL, SLOT_SYNC };
 struct slot {
     enum slot_kind kind;
     struct postgres_query *query; /* NULL: nobody waits any more */
-    uint64_t statement;           /* PREPARE, QUERY: its id */
+    uint64_t statement;           /* PREPARE, SETTINGS, QUERY, FORGET: its id */
 };
-
-enum query_step { STEP_FORGET, STEP_PREPARE, STEP_EXECUTE }; /* streamed queries take them one by one */
 
 struct postgres_query {
     struct postgres *pool;
@@ -39,12 +37,15 @@ struct postgres_query {
     struct postgres_handlers handlers;
     void *context;
     uint64_t queued_ms;
-    enum query_step step;
-    bool is_waiting, whole, paused, alone, delivered, has_error;
+    bool is_waiting, whole, paused, has_error;
+    bool alone;     /* sent for the second time: in a segment of its own, and without prepared statements */
+    bool delivered; /* rows were handed over */
+    bool complete;  /* the server said so */
     struct postgres_error error;
-    size_t parameter_count;
-    const char **values; /* into `memory` */
-    char *memory;        /* owned; kept for the next user of this structure */
+    size_t parameter_count, setting_count;
+    const char **values;         /* into `memory` */
+    const char **setting_values; /* the same: name, value, name, value, … */
+    char *memory;                /* owned; kept for the next user of this structure */
     size_t memory_size;
 };
 
@@ -57,14 +58,13 @@ struct connection {
                                  Cancelling: deadline */
     struct loop_timer resume; /* streamed: go on delivering in the next turn */
     bool check_passed, is_delivering;
-    bool answered;            /* pipelined: something came since the timer was armed */
-    uint64_t cancelled_ms;    /* when its query was told to stop */
-    unsigned cancels_pending; /* jobs that the helper thread has not come back from */
-    bool drained;
+    bool answered;                /* pipelined: something came since the timer was armed */
+    uint64_t cancelled_ms;        /* when its query was told to stop */
+    unsigned cancels_pending;     /* jobs that the helper thread has not come back from */
     struct postgres_query *query; /* streamed */
-    enum query_step step;         /* streamed: what was sent last, which may outlive its query */
-    uint64_t step_statement;      /* its statement's id */
-    struct slot slots[SLOTS];     /* pipelined: a ring */
+    uint64_t stale;               /* a statement to be deallocated before anything else is sent; 0: none */
+    const char *spoiled;          /* why it must be closed, once noticed; static */
+    struct slot slots[SLOTS];     /* a ring */
     size_t slot_first, slot_count;
     size_t in_flight, segment; /* queries; queries since the last Sync */
     uint64_t prepared[PREPARED_TABLE];
@@ -119,9 +119,23 @@ void connection_on_timer(struct loop_timer *timer);
  * its kernel still holds the connection. */
 void connection_expect(struct connection *connection);
 
+/* postgres_segment.c. After any of the four that send, connection->pg is NULL where the connection was lost; its
+ * queries have been failed then, and may be gone. */
+struct slot *slot_at(struct connection *connection, size_t place); /* 0: the one whose answer is read now */
+struct slot slot_pop(struct connection *connection);
+/* The slots that point to the query forget it. */
+void slots_detach(struct connection *connection, const struct postgres_query *query);
+/* Takes in what an answer to the front slot says of statements, user and query. True: hand the rows over. The caller
+ * looks at connection->stale and ->spoiled next. */
+bool slot_take(struct connection *connection, const PGresult *result);
+void segment_add(struct connection *connection, struct postgres_query *query);
+void segment_end(struct connection *connection);
+/* A deallocation in a segment of its own; 0: of all statements. */
+void segment_forget(struct connection *connection, uint64_t statement);
+void segment_flush(struct connection *connection);
+
 /* postgres_pipeline.c */
 void pipeline_send(struct connection *connection, struct postgres_query *query);
-void pipeline_flush(struct connection *connection);
 void pipeline_read(struct connection *connection);
 void pipeline_fail(struct connection *connection);
 

@@ -1,41 +1,38 @@
 /* The streamed pool: one query a connection, rows handed over at the pace of whoever takes them, cancelled when nobody
  * does. */
-#include <stdio.h>
+#include <sys/ioctl.h>
 
+#include "base/clock.h"
 #include "drivers/postgres_private.h"
 
-#define ROWS_A_TURN 256 /* then the loop sees to its other sockets */
+#define TURN_US 100    /* then the loop sees to its other sockets */
+#define DRAIN_US 500   /* the same while a cancelled query's rest is read: it is short, and the server waits for it */
+#define ROWS_A_LOOK 32 /* rows between two looks at the clock */
 #define CANCEL_DEADLINE_MS 2000
 #define CANCEL_AGAIN_MS 25
 
 static void deliver(struct connection *connection);
 static void drain(struct connection *connection);
 
-static void send_step(struct connection *connection)
+/* A query's rows come one by one once its answer is next. What nobody waits for must not gather in memory either. */
+static void choose_mode(struct connection *connection)
 {
-    struct postgres_query *query = connection->query;
-    const struct postgres_statement *statement = query->statement;
-    char name[20];
-    int sent;
-    connection->step = query->step;
-    connection->step_statement = statement->id;
-    snprintf(name, sizeof(name), "s%016llx", (unsigned long long)statement->id);
-    if (query->step == STEP_FORGET)
-        sent = PQsendQuery(connection->pg, "deallocate all");
-    else if (query->step == STEP_PREPARE)
-        sent = PQsendPrepare(connection->pg, name, statement->sql,
-                             statement->parameter_types != NULL ? (int)statement->parameter_count : 0,
-                             statement->parameter_types);
-    else
-        sent = PQsendQueryPrepared(connection->pg, name, (int)query->parameter_count, query->values, NULL, NULL,
-                                   statement->binary);
-    if (sent == 1 && query->step == STEP_EXECUTE && !query->whole)
-        sent = PQsetSingleRowMode(connection->pg);
-    int left = sent == 1 ? PQflush(connection->pg) : -1;
-    if (left < 0)
-        connection_lost(connection, PQerrorMessage(connection->pg));
-    else if (left == 1)
-        loop_watch_writable(connection->watch, true);
+    const struct slot *front = slot_at(connection, 0);
+    if (connection->slot_count != 0 && front->kind == SLOT_QUERY && (front->query == NULL || !front->query->whole))
+        (void)PQsetSingleRowMode(connection->pg);
+}
+
+static void send_query(struct connection *connection, struct postgres_query *query)
+{
+    if (connection->stale != 0)
+        segment_forget(connection, connection->stale);
+    connection->stale = 0;
+    if (connection->pg != NULL)
+        segment_add(connection, query);
+    if (connection->pg != NULL)
+        segment_flush(connection);
+    if (connection->pg != NULL)
+        choose_mode(connection);
 }
 
 void stream_send(struct connection *connection, struct postgres_query *query)
@@ -43,36 +40,22 @@ void stream_send(struct connection *connection, struct postgres_query *query)
     connection_enter(connection, CONNECTION_BUSY);
     connection->query = query;
     query->connection = connection;
-    query->step = connection_is_prepared(connection, query->statement->id) ? STEP_EXECUTE
-                  : connection->prepared_count >= PREPARED_MAX             ? STEP_FORGET
-                                                                           : STEP_PREPARE;
-    send_step(connection);
+    send_query(connection, query);
 }
 
-/* The server did what was sent last, wanted any more or not. */
-static void note_step(struct connection *connection)
-{
-    if (connection->step == STEP_FORGET) {
-        memset(connection->prepared, 0, sizeof(connection->prepared));
-        connection->prepared_count = 0;
-    } else if (connection->step == STEP_PREPARE) {
-        connection_set_prepared(connection, connection->step_statement, true);
-    }
-}
-
-/* PQgetResult gave NULL: the step has ended. */
-static void end_step(struct connection *connection)
+/* The Sync has come: the query has ended, or is sent once more because its statement was no good. */
+static void end_query(struct connection *connection)
 {
     struct postgres_query *query = connection->query;
     struct postgres *pool = connection->pool;
-    if (!query->has_error && query->step != STEP_EXECUTE) {
-        note_step(connection);
-        query->step = query->step == STEP_FORGET ? STEP_PREPARE : STEP_EXECUTE;
-        send_step(connection);
-        /* It was switched off where the step's end was met after a pause. */
-        if (connection->state == CONNECTION_BUSY)
-            loop_watch_readable(connection->watch, true);
+    if (!query->has_error && !query->complete && !query->alone) {
+        query->alone = true;
+        send_query(connection, query);
         return;
+    }
+    if (!query->has_error && !query->complete) {
+        postgres_error_set(&query->error, STATUS_FAILED, "the server skipped the query");
+        query->has_error = true;
     }
     connection->query = NULL;
     query->connection = NULL;
@@ -82,34 +65,49 @@ static void end_step(struct connection *connection)
     pool_dispatch(pool);
 }
 
-static void take_result(struct connection *connection, const PGresult *result)
+/* One answer, or the end of one. False: nothing more until something is read from the socket. */
+static bool take_next(struct connection *connection)
 {
     struct postgres_query *query = connection->query;
+    PGresult *result = PQgetResult(connection->pg);
+    enum slot_kind kind = slot_at(connection, 0)->kind;
     struct postgres_rows rows = {result};
-    switch (PQresultStatus(result)) {
-    case PGRES_SINGLE_TUPLE:
+    if (result == NULL && kind == SLOT_SYNC)
+        return false;
+    ExecStatusType status = PQresultStatus(result);
+    if (result == NULL || (status == PGRES_PIPELINE_SYNC && kind == SLOT_SYNC)) {
+        slot_pop(connection);
+        choose_mode(connection);
+    } else if (slot_take(connection, result) && !(status != PGRES_SINGLE_TUPLE && !query->whole && query->delivered)) {
+        /* In single-row mode the end comes without rows: told only when there was no row at all. */
         query->delivered = true;
         if (query->handlers.on_rows != NULL)
             query->handlers.on_rows(query->context, &rows);
-        break;
-    case PGRES_TUPLES_OK:
-        /* In single-row mode the end, without rows: told only when there was no row at all. */
-        if ((query->whole || !query->delivered) && query->step == STEP_EXECUTE && query->handlers.on_rows != NULL)
-            query->handlers.on_rows(query->context, &rows);
-        break;
-    case PGRES_FATAL_ERROR:
-        if (!query->has_error)
-            postgres_error_from_result(&query->error, result);
-        query->has_error = true;
-        break;
-    default:
-        break;
     }
+    if (postgres_result_is_fatal(result) && connection->spoiled == NULL)
+        connection->spoiled = "the server ended the connection";
+    PQclear(result);
+    return true;
 }
 
 void connection_on_resume(struct loop_timer *timer)
 {
-    deliver((struct connection *)((char *)timer - offsetof(struct connection, resume)));
+    struct connection *connection = (struct connection *)((char *)timer - offsetof(struct connection, resume));
+    if (connection->state == CONNECTION_CANCELLING)
+        drain(connection);
+    else
+        deliver(connection);
+}
+
+/* libpq holds another answer, or the socket has more of one (libpq reads 16 KB at a time, which is a fraction of a
+ * turn). False too where the connection was found broken. */
+static bool has_more(struct connection *connection)
+{
+    int waiting = 0;
+    if (!PQisBusy(connection->pg))
+        return true;
+    return ioctl(PQsocket(connection->pg), FIONREAD, &waiting) == 0 && waiting > 0 &&
+           PQconsumeInput(connection->pg) == 1 && !PQisBusy(connection->pg);
 }
 
 static void deliver(struct connection *connection)
@@ -118,61 +116,57 @@ static void deliver(struct connection *connection)
     if (connection->is_delivering)
         return;
     connection->is_delivering = true;
-    int count = 0;
-    bool is_lost = false;
+    uint64_t end_us = clock_monotonic_us() + TURN_US;
+    unsigned count = 0;
     /* A handler may cancel the query, or the connection may be lost, within any of these calls. */
     while (connection->state == CONNECTION_BUSY && connection->query == query && !query->paused &&
-           !PQisBusy(connection->pg)) {
-        if (count++ == ROWS_A_TURN) {
+           connection->spoiled == NULL && connection->slot_count != 0 && has_more(connection)) {
+        if (count++ % ROWS_A_LOOK == ROWS_A_LOOK - 1 && clock_monotonic_us() >= end_us) {
             loop_timer_start(connection->pool->loop, &connection->resume, 0, connection_on_resume);
             break;
         }
-        PGresult *result = PQgetResult(connection->pg);
-        if (result == NULL) {
-            connection->is_delivering = false;
-            end_step(connection);
-            return;
-        }
-        take_result(connection, result);
-        is_lost = postgres_result_is_fatal(result);
-        PQclear(result);
-        if (is_lost)
+        if (!take_next(connection))
             break;
     }
     connection->is_delivering = false;
     if (connection->state == CONNECTION_CANCELLING)
         drain(connection); /* what libpq holds already would not wake the loop again */
-    else if (is_lost && connection->state == CONNECTION_BUSY)
-        connection_lost(connection, PQerrorMessage(connection->pg));
-    else if (connection->state == CONNECTION_BUSY && connection->query == query)
+    else if (connection->state != CONNECTION_BUSY || connection->query != query)
+        return;
+    else if (connection->spoiled != NULL || PQstatus(connection->pg) == CONNECTION_BAD)
+        connection_lost(connection, connection->spoiled != NULL ? connection->spoiled : PQerrorMessage(connection->pg));
+    else if (connection->slot_count == 0)
+        end_query(connection);
+    if (connection->state == CONNECTION_BUSY && connection->query == query)
         loop_watch_readable(connection->watch, !query->paused && connection->resume.loop == NULL);
 }
 
 static void finish_cancel(struct connection *connection)
 {
     struct postgres *pool = connection->pool;
-    if (connection->state != CONNECTION_CANCELLING || !connection->drained || connection->cancels_pending != 0)
+    if (connection->state != CONNECTION_CANCELLING || connection->slot_count != 0 || connection->cancels_pending != 0)
         return;
     connection_enter(connection, CONNECTION_READY);
     loop_watch_readable(connection->watch, true);
     pool_dispatch(pool);
 }
 
-/* Reads what still comes of the cancelled query. */
+/* Reads what still comes of the cancelled query. Not one read a turn: megabytes may stand in the sockets' buffers, and
+ * the server heeds the request only once it gets rid of what it was writing. */
 static void drain(struct connection *connection)
 {
-    bool is_lost = false;
-    while (!connection->drained && !PQisBusy(connection->pg)) {
-        PGresult *result = PQgetResult(connection->pg);
-        if (result == NULL)
-            connection->drained = true;
-        else if (PQresultStatus(result) == PGRES_COMMAND_OK)
-            note_step(connection);
-        is_lost = is_lost || postgres_result_is_fatal(result);
-        PQclear(result);
+    uint64_t end_us = clock_monotonic_us() + DRAIN_US;
+    unsigned count = 0;
+    while (connection->slot_count != 0 && connection->spoiled == NULL && has_more(connection)) {
+        if (count++ % ROWS_A_LOOK == ROWS_A_LOOK - 1 && clock_monotonic_us() >= end_us) {
+            loop_timer_start(connection->pool->loop, &connection->resume, 0, connection_on_resume);
+            return;
+        }
+        if (!take_next(connection))
+            break;
     }
-    if (is_lost || PQstatus(connection->pg) == CONNECTION_BAD) {
-        connection_lost(connection, PQerrorMessage(connection->pg));
+    if (connection->spoiled != NULL || PQstatus(connection->pg) == CONNECTION_BAD) {
+        connection_lost(connection, connection->spoiled != NULL ? connection->spoiled : PQerrorMessage(connection->pg));
         return;
     }
     finish_cancel(connection);
@@ -188,7 +182,6 @@ void stream_cancel(struct connection *connection)
 {
     struct postgres *pool = connection->pool;
     connection->query = NULL;
-    connection->drained = false;
     pool->statistics.cancels++;
     connection_enter(connection, CONNECTION_CANCELLING);
     loop_timer_stop(&connection->resume);

@@ -100,7 +100,8 @@ static void on_timer(struct loop_timer *timer)
 {
     static const struct postgres_handlers handlers = {on_rows, on_done};
     struct versions *versions = (struct versions *)((char *)timer - offsetof(struct versions, timer));
-    if (postgres_start(versions->pool, &poll_statement, NULL, &handlers, versions, &versions->query) != STATUS_OK) {
+    const struct postgres_call call = {.statement = &poll_statement};
+    if (postgres_start(versions->pool, &call, &handlers, versions, &versions->query) != STATUS_OK) {
         forget_outdated(versions);
         loop_timer_start(versions->loop, timer, versions->interval_ms, on_timer);
     }

@@ -99,13 +99,21 @@ static inline struct postgres *pool_open(const struct postgres_options *options)
 static inline enum status start_with(struct postgres *pool, const struct postgres_statement *statement,
                                      const struct text *parameters, struct outcome *outcome)
 {
-    return postgres_start(pool, statement, parameters, &outcome_handlers, outcome, &outcome->query);
+    const struct postgres_call call = {.statement = statement, .parameters = parameters};
+    return postgres_start(pool, &call, &outcome_handlers, outcome, &outcome->query);
 }
 
 static inline void start_ok(struct postgres *pool, const struct postgres_statement *statement, struct outcome *outcome)
 {
     assert_int_equal(start_with(pool, statement, NULL, outcome), STATUS_OK);
     assert_int_equal(outcome->done, 0);
+}
+
+static inline void assert_value(struct outcome outcome, const char *expected)
+{
+    if (outcome.status != STATUS_OK)
+        fail_msg("%s %s", outcome.sqlstate, outcome.message);
+    assert_string_equal(outcome.value, expected);
 }
 
 /* One query, to its end. */

@@ -59,7 +59,8 @@ static void rows_tell_null_from_empty_and_a_null_parameter_is_null(void **state)
     struct outcome outcome = {0};
     postgres_statement_init(&statement, "select $1 as number, $2 as nothing, $3 as empty", 3, types);
     const struct text parameters[] = {TEXT("7"), TEXT_NONE, TEXT("")};
-    assert_int_equal(postgres_start(pool, &statement, parameters, &handlers, &outcome, &outcome.query), STATUS_OK);
+    const struct postgres_call call = {.statement = &statement, .parameters = parameters};
+    assert_int_equal(postgres_start(pool, &call, &handlers, &outcome, &outcome.query), STATUS_OK);
     TURN_UNTIL(outcome.done, 5000);
     assert_int_equal(outcome.status, STATUS_OK);
     postgres_destroy(pool);

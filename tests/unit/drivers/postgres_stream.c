@@ -38,10 +38,11 @@ static void rows_come_one_by_one_and_a_whole_result_at_once(void **state)
                               none = statement_of("select 1 where false");
     struct outcome one_by_one = {0}, whole = {0}, empty = {0}, empty_whole = {0};
     start_ok(pool, &some, &one_by_one);
-    assert_int_equal(postgres_start_whole(pool, &some, NULL, &outcome_handlers, &whole, &whole.query), STATUS_OK);
+    const struct postgres_call some_whole = {.statement = &some, .whole = true},
+                               none_whole = {.statement = &none, .whole = true};
+    assert_int_equal(postgres_start(pool, &some_whole, &outcome_handlers, &whole, &whole.query), STATUS_OK);
     start_ok(pool, &none, &empty);
-    assert_int_equal(postgres_start_whole(pool, &none, NULL, &outcome_handlers, &empty_whole, &empty_whole.query),
-                     STATUS_OK);
+    assert_int_equal(postgres_start(pool, &none_whole, &outcome_handlers, &empty_whole, &empty_whole.query), STATUS_OK);
     TURN_UNTIL(empty_whole.done, 5000);
     assert_int_equal(one_by_one.calls, 1000);
     assert_int_equal(one_by_one.rows, 1000);
@@ -171,7 +172,7 @@ static void cancelling_within_on_rows_frees_the_connection_soon(void **state)
     struct postgres_options options = pool_options(POSTGRES_STREAMED, 1);
     struct postgres *pool = pool_open(&options);
     struct postgres_statement few = statement_of("select generate_series(1, 20)"),
-                              many = statement_of("select repeat('x', 2000) from generate_series(1, 10000000)");
+                              many = statement_of("select repeat('x', 2000), generate_series(1, 10000000)");
     for (int i = 0; i < 20; i++) {
         struct outcome outcome = {.cancel_at = i % 2 ? 20 : 1};
         start_ok(pool, i % 3 ? &few : &many, &outcome);
@@ -249,7 +250,7 @@ static void a_client_may_leave_while_paused(void **state)
     struct postgres_options options = pool_options(POSTGRES_STREAMED, 1);
     struct postgres *pool = pool_open(&options);
     struct postgres_session *session = session_open();
-    struct postgres_statement statement = statement_of("select i, repeat('x', 100) from generate_series(1, 1000000) i");
+    struct postgres_statement statement = statement_of("select generate_series(1, 1000000), repeat('x', 100)");
     struct outcome outcome = {.pause_at = 10};
     start_ok(pool, &statement, &outcome);
     TURN_UNTIL(outcome.rows == 10, 5000);

@@ -74,7 +74,8 @@ static void expect_equal(const char *sql, size_t rows)
     struct outcome outcome = {0};
     postgres_statement_init(&statement, sql, 0, NULL);
     statement.binary = true;
-    assert_int_equal(postgres_start_whole(pool, &statement, NULL, &handlers, &outcome, &query), STATUS_OK);
+    const struct postgres_call call = {.statement = &statement, .whole = true};
+    assert_int_equal(postgres_start(pool, &call, &handlers, &outcome, &query), STATUS_OK);
     while (!outcome.done)
         loop_turn(loop, 1000);
     assert_int_equal(outcome.rows, rows);
@@ -160,6 +161,42 @@ static void a_value_of_a_wrong_size_appends_nothing(void **state)
         }
 }
 
+static void timestamps_of_every_era_are_printed_as_the_server_does(void **state)
+{
+    expect_equal("select v, v::text from (values (timestamp '2024-02-29 12:00:00'), ('2024-02-29 12:00:00.5'), "
+                 "('2024-02-29 23:59:59.999999'), ('1999-12-31 23:59:59.999999'), ('2000-01-01'), ('1970-01-01'), "
+                 "('0001-01-01'), ('9999-12-31 23:59:59.000001'), ('10000-01-01'), ('0001-12-31 23:59:59.9 BC'), "
+                 "('4713-01-01 BC'), ('294276-12-31 23:59:59.999999'), ('infinity'), ('-infinity')) x(v)",
+                 14);
+    expect_equal("select v, v::text from (values (timestamptz '2024-02-29 12:00:00+03'), ('2024-02-29 12:00:00.12'), "
+                 "('0044-03-15 11:22:33.000001+00 BC'), ('12345-06-07 01:02:03+00'), ('infinity'), ('-infinity')) x(v)",
+                 6);
+}
+
+static void timestamps_hour_by_hour_are_printed_as_the_server_does(void **state)
+{
+    expect_equal("select v, v::text from (select timestamp '1999-10-01 00:00:00' + n * interval '59 minutes 0.001 "
+                 "seconds' as v from generate_series(0, 5000) n) x",
+                 5001);
+    assert_true(most_put);
+    expect_equal("select v, v::text from (select timestamptz '2024-03-15 00:00:00+00' - n * interval '1 day "
+                 "0.00001 seconds' as v from generate_series(0, 5000) n) x",
+                 5001);
+    assert_true(most_put);
+}
+
+static void times_uuids_and_bytes_are_printed_as_the_server_does(void **state)
+{
+    expect_equal("select v, v::text from (values (time '00:00'), ('24:00'), ('23:59:59.999999'), ('12:30:00.1'), "
+                 "('00:00:00.000001')) x(v)",
+                 5);
+    expect_equal("select v, v::text from (select md5(n::text)::uuid as v from generate_series(0, 2000) n) x", 2001);
+    assert_true(most_put);
+    expect_equal("select v, v::text from (values (''::bytea), ('\\x00ff'), (convert_to('a\"', 'UTF8')), "
+                 "(decode(repeat('0123456789abcdef', 1000), 'hex'))) x(v)",
+                 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -170,6 +207,9 @@ int main(void)
         cmocka_unit_test(days_in_a_row_are_printed_as_the_server_does),
         cmocka_unit_test(texts_stay_as_they_are),
         cmocka_unit_test(a_value_of_a_wrong_size_appends_nothing),
+        cmocka_unit_test(timestamps_of_every_era_are_printed_as_the_server_does),
+        cmocka_unit_test(timestamps_hour_by_hour_are_printed_as_the_server_does),
+        cmocka_unit_test(times_uuids_and_bytes_are_printed_as_the_server_does),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

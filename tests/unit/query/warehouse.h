@@ -248,8 +248,8 @@ static inline void reader_run(struct reader *reader, const struct plan *plan,
     static const struct postgres_handlers handlers = {reader_on_rows, reader_on_done};
     struct reader_run run = {.on_rows = on_rows, .context = context};
     struct postgres_query *query;
-    assert_int_equal(postgres_start(reader->pool, &plan->statement, plan->parameters, &handlers, &run, &query),
-                     STATUS_OK);
+    const struct postgres_call call = {.statement = &plan->statement, .parameters = plan->parameters};
+    assert_int_equal(postgres_start(reader->pool, &call, &handlers, &run, &query), STATUS_OK);
     while (!run.done)
         loop_turn(reader->loop, 1000);
     if (run.error.status != STATUS_OK)
