@@ -3,6 +3,7 @@
  * and 128 bit integers, about a tenth of the time of printf and strtod in turns, and exact. */
 #include "base/decimal.h"
 
+#include <endian.h>
 #include <math.h>
 #include <stdbool.h>
 #include <string.h>
@@ -62,7 +63,7 @@ static struct decimal shortest(uint64_t fraction, int biased)
     return best;
 }
 
-static size_t put_digits(uint64_t digits, char out[20])
+static __attribute__((noinline)) size_t put_digits(uint64_t digits, char out[20])
 {
     char reversed[20];
     size_t count = 0;
@@ -112,52 +113,66 @@ static char *put_positional(const char *digits, size_t count, int exponent, char
     return out + count + 1;
 }
 
+/* Each of 0 to 999 as three digits, and how many bytes of ".ddd" remain without the zeros at its end. */
+#define TRIPLE(h, t, u)                                                                                                \
+    {                                                                                                                  \
+        '0' + (h), '0' + (t), '0' + (u), (u) != 0 ? 4 : (t) != 0 ? 3 : (h) != 0 ? 2 : 0                                \
+    }
+#define TEN(h, t)                                                                                                      \
+    TRIPLE(h, t, 0), TRIPLE(h, t, 1), TRIPLE(h, t, 2), TRIPLE(h, t, 3), TRIPLE(h, t, 4), TRIPLE(h, t, 5),              \
+        TRIPLE(h, t, 6), TRIPLE(h, t, 7), TRIPLE(h, t, 8), TRIPLE(h, t, 9)
+#define HUNDRED(h)                                                                                                     \
+    TEN(h, 0), TEN(h, 1), TEN(h, 2), TEN(h, 3), TEN(h, 4), TEN(h, 5), TEN(h, 6), TEN(h, 7), TEN(h, 8), TEN(h, 9)
+static const char triples[1000][4] = {HUNDRED(0), HUNDRED(1), HUNDRED(2), HUNDRED(3), HUNDRED(4),
+                                      HUNDRED(5), HUNDRED(6), HUNDRED(7), HUNDRED(8), HUNDRED(9)};
+
 /* Measured values mostly have few decimals, and need no search: a decimal of at most 15 digits that reads back as the
- * value is the only one so short. `value` is positive and not 0. Returns the end, or NULL. */
+ * value is the only one so short. Lengths of values differ at random, which a branch would guess wrongly: both ends are
+ * cut by sums instead. Returns the end, or NULL; at most 17 bytes at `at` are touched. */
 static char *put_few_decimals(double value, char *at)
 {
-    static const double powers[] = {1, 10, 100, 1000};
-    char digits[20];
-    unsigned places = 0, count = 0;
     if (value >= 1e12)
         return NULL;
-    uint64_t scaled = (uint64_t)value;
-    /* No division is asked of a whole number. */
-    while ((places == 0 ? (double)scaled : (double)scaled / powers[places]) != value) {
-        if (++places == sizeof(powers) / sizeof(powers[0]))
-            return NULL;
-        scaled = (uint64_t)(value * powers[places] + 0.5);
+    int64_t scaled = (int64_t)(value * 1000 + 0.5);
+    if ((double)scaled / 1000 != value)
+        return NULL;
+    uint64_t whole = (uint64_t)scaled / 1000;
+    const char *decimals = triples[(uint64_t)scaled % 1000];
+    if (whole < 1000) {
+        unsigned zeros = (whole < 100) + (whole < 10);
+        uint32_t digits; /* little endian: the first is the lowest */
+        memcpy(&digits, triples[whole], sizeof(digits));
+        digits = le32toh(digits) >> (8 * zeros);
+        digits = htole32(digits);
+        memcpy(at, &digits, sizeof(digits));
+        at += 3 - zeros;
+    } else {
+        at += put_digits(whole, at);
     }
-    for (uint64_t rest = scaled; rest != 0 || count <= places; rest /= 10)
-        digits[count++] = (char)('0' + rest % 10);
-    while (count > places)
-        *at++ = digits[--count];
-    if (places != 0)
-        *at++ = '.';
-    while (count != 0)
-        *at++ = digits[--count];
-    return at;
+    at[0] = '.';
+    memcpy(at + 1, decimals, 3);
+    return at + decimals[3];
+}
+
+/* Not inlined, nor is put_digits: the short way then needs no registers saved. `bits` is a positive value's. */
+static __attribute__((noinline)) char *put_shortest(uint64_t bits, char *at)
+{
+    char digits[20];
+    struct decimal best = shortest(bits & (((uint64_t)1 << 52) - 1), (int)(bits >> 52));
+    size_t count = put_digits(best.digits, digits);
+    int exponent = best.exponent + (int)count - 1;
+    return exponent < -4 || exponent >= 15 ? put_scientific(digits, count, exponent, at)
+                                           : put_positional(digits, count, exponent, at);
 }
 
 size_t decimal_format(double value, char out[DECIMAL_TEXT_SIZE])
 {
     uint64_t bits;
-    char digits[20], *at = out;
     memcpy(&bits, &value, sizeof(bits));
-    if (bits >> 63 != 0)
-        *at++ = '-';
-    bits &= UINT64_MAX >> 1;
-    if (bits == 0) {
-        *at++ = '0';
-        return (size_t)(at - out);
-    }
+    *out = '-';
+    char *at = out + (bits >> 63);
     char *end = put_few_decimals(fabs(value), at);
-    if (end != NULL)
-        return (size_t)(end - out);
-    struct decimal best = shortest(bits & (((uint64_t)1 << 52) - 1), (int)(bits >> 52));
-    size_t count = put_digits(best.digits, digits);
-    int exponent = best.exponent + (int)count - 1;
-    at = exponent < -4 || exponent >= 15 ? put_scientific(digits, count, exponent, at)
-                                         : put_positional(digits, count, exponent, at);
-    return (size_t)(at - out);
+    if (end == NULL)
+        end = put_shortest(bits & UINT64_MAX >> 1, at);
+    return (size_t)(end - out);
 }

@@ -112,7 +112,9 @@ static void read_numbers(const struct openapi_value *value, double *out, size_t 
 static enum stage_verdict refuse_box(struct request *request)
 {
     static const struct problem_mistake mistake = {
-        "query", "bbox", "the southern latitude is north of the northern one; give west,south,east,north"};
+        .place = "query",
+        .field = "bbox",
+        .message = "the southern latitude is north of the northern one; give west,south,east,north"};
     return problem_send_mistake(request, PROBLEM_INVALID_PARAMETER, &mistake);
 }
 
@@ -161,10 +163,12 @@ static void on_last(struct request *request, const struct postgres_rows *rows, s
 }
 
 /* The same request, but for the cursor. */
-static void on_more(struct request *request)
+static bool on_end(struct request *request, bool more)
 {
     struct search *search = request->handler_state;
     struct buffer link;
+    if (!more)
+        return true;
     struct text rest = request->query;
     buffer_init(&link, 65536);
     buffer_append_literal(&link, "<");
@@ -182,6 +186,7 @@ static void on_more(struct request *request)
     buffer_append_literal(&link, ">; rel=\"next\"");
     request->respond.head.link = link.failed ? TEXT_NONE : arena_copy(&request->arena, buffer_text(&link));
     buffer_free(&link);
+    return true;
 }
 
 static enum stage_verdict execute_search(struct request *request)
@@ -205,7 +210,7 @@ static enum stage_verdict execute_search(struct request *request)
                  .whole = true},
         .limit = (uint64_t)search->ask.limit,
         .on_last = on_last,
-        .on_more = on_more,
+        .on_end = on_end,
     };
     buffer_free(&identity);
     if (respond_not_modified(request, options.head.etag))

@@ -84,15 +84,15 @@ static enum stage_verdict plan(struct request *request, size_t view)
     ask->from = from->present ? (int32_t)from->integer : 0;
     ask->to = to->present ? (int32_t)to->integer : 0;
     if (ask->has_from && ask->has_to && ask->from > ask->to) {
-        static const struct problem_mistake mistake = {"query", "from",
-                                                       "it is later than `to`; give the earlier day in from"};
+        static const struct problem_mistake mistake = {
+            .place = "query", .field = "from", .message = "it is later than `to`; give the earlier day in from"};
         return problem_send_mistake(request, PROBLEM_INVALID_PARAMETER, &mistake);
     }
     if (read_fields(request, ask) != STAGE_NEXT)
         return STAGE_DONE;
     struct failure failure;
     if (series_plan(server->versions, ask, &request->arena, &request->plan, &failure) != STATUS_OK) {
-        struct problem_mistake mistake = {"query", "fields", failure.message};
+        struct problem_mistake mistake = {.place = "query", .field = "fields", .message = failure.message};
         return problem_send_mistake(request, PROBLEM_INVALID_PARAMETER, &mistake);
     }
     request->has_plan = true;
@@ -118,12 +118,14 @@ static enum stage_verdict plan_forecast(struct request *request)
 static enum stage_verdict send_rows(struct request *request)
 {
     const struct series *series = request->handler_state;
-    struct execute_rows options = {.head = {.status = 200,
-                                            .reason = "OK",
-                                            .content_type = text_from_string(rows_media_type(request->format)),
-                                            .etag = series->etag,
-                                            .cache_control = execute_cache_control(request, series->version),
-                                            .vary = true}};
+    struct execute_rows options = {
+        .head = {.status = 200,
+                 .reason = "OK",
+                 .content_type = text_from_string(rows_media_type(request->format)),
+                 .etag = series->etag,
+                 .cache_control = execute_cache_control(request, series->version),
+                 .vary = true},
+        .encoding = {.leading_name = TEXT("region_id"), .leading_value = series->ask.region_id}};
     return execute_rows(request, &options);
 }
 

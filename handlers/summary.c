@@ -58,7 +58,9 @@ static enum stage_verdict plan(struct request *request)
     if (region->text.size > sizeof(argument->region_id) || window->text.size > sizeof(argument->window) ||
         !date_window_parse(window->text, &argument->length)) {
         static const struct problem_mistake mistake = {
-            "query", "window", "give a whole number and d, w, m or y, from 1d to 200y: 30d, 12w, 6m, 1y"};
+            .place = "query",
+            .field = "window",
+            .message = "give a whole number and d, w, m or y, from 1d to 200y: 30d, 12w, 6m, 1y"};
         return problem_send_mistake(request, PROBLEM_INVALID_PARAMETER, &mistake);
     }
     memcpy(argument->region_id, region->text.data, argument->region_id_size = region->text.size);

@@ -8,6 +8,7 @@
 
 enum {
     BOOL = 16,
+    BYTEA = 17,
     INT8 = 20,
     INT2 = 21,
     INT4 = 23,
@@ -16,17 +17,26 @@ enum {
     BPCHAR = 1042,
     VARCHAR = 1043,
     DATE = 1082,
-    NUMERIC = 1700
+    TIME = 1083,
+    TIMESTAMP = 1114,
+    TIMESTAMPTZ = 1184,
+    NUMERIC = 1700,
+    UUID = 2950
 };
 
 #define POSTGRES_EPOCH 10957 /* 2000-01-01 in days since 1970-01-01 */
 #define FIRST_DAY (-719162)  /* 0001-01-01 */
 #define LAST_DAY 2932896     /* 9999-12-31 */
+#define SECOND_US INT64_C(1000000)
+#define DAY_US (86400 * SECOND_US)
+#define TIME_TEXT_SIZE 15 /* 23:59:59.999999 */
+#define UUID_SIZE 16
 
 bool binary_knows(uint32_t type)
 {
     return type == BOOL || type == INT8 || type == INT2 || type == INT4 || type == TEXT_TYPE || type == FLOAT8 ||
-           type == BPCHAR || type == VARCHAR || type == DATE || type == NUMERIC;
+           type == BPCHAR || type == VARCHAR || type == DATE || type == NUMERIC || type == TIME || type == TIMESTAMP ||
+           type == TIMESTAMPTZ || type == UUID || type == BYTEA;
 }
 
 static uint16_t read16(const char *at)
@@ -196,6 +206,124 @@ static char *put_int64(char *at, int64_t value)
     return at;
 }
 
+static char *put_two(char *at, unsigned number)
+{
+    at[0] = (char)('0' + number / 10);
+    at[1] = (char)('0' + number % 10);
+    return at + 2;
+}
+
+/* Of a day, in microseconds: "12:00:00", with as many decimals as are not 0. */
+static char *put_time(char *at, int64_t of_day)
+{
+    uint32_t seconds = (uint32_t)(of_day / SECOND_US), rest = (uint32_t)(of_day % SECOND_US);
+    at = put_two(at, seconds / 3600);
+    *at++ = ':';
+    at = put_two(at, seconds / 60 % 60);
+    *at++ = ':';
+    at = put_two(at, seconds % 60);
+    if (rest == 0)
+        return at;
+    *at = '.';
+    for (int i = 6; i > 0; i--, rest /= 10)
+        at[i] = (char)('0' + rest % 10);
+    at += 7;
+    while (at[-1] == '0')
+        at--;
+    return at;
+}
+
+/* The day that a timestamp lies in, which is never further than 2^27 from 2000-01-01; *of_day: microseconds since its
+ * midnight. */
+static int64_t split_timestamp(int64_t timestamp, int64_t *of_day)
+{
+    int64_t day = timestamp / DAY_US;
+    *of_day = timestamp % DAY_US;
+    if (*of_day >= 0)
+        return day;
+    *of_day += DAY_US;
+    return day - 1;
+}
+
+static char *put_timestamp(char *at, int64_t timestamp, bool zoned, struct binary_day *near)
+{
+    int64_t of_day, day = split_timestamp(timestamp, &of_day);
+    if (near->text[0] != '\0' && near->day == day) {
+        memcpy(at, near->text, sizeof(near->text));
+        at += sizeof(near->text);
+    } else if ((at = put_date(at, (int32_t)day, near)) == NULL) {
+        return NULL;
+    }
+    *at++ = ' ';
+    at = put_time(at, of_day);
+    if (zoned) {
+        memcpy(at, "+00", 3);
+        at += 3;
+    }
+    return at;
+}
+
+/* timestamp_out: the era stands behind everything else. */
+static void append_timestamp(struct buffer *out, int64_t timestamp, bool zoned)
+{
+    if (timestamp == INT64_MAX || timestamp == INT64_MIN) {
+        buffer_append_string(out, timestamp == INT64_MAX ? "infinity" : "-infinity");
+        return;
+    }
+    int64_t of_day, day = split_timestamp(timestamp, &of_day) + POSTGRES_EPOCH;
+    char time[TIME_TEXT_SIZE];
+    int size = (int)(put_time(time, of_day) - time), year;
+    unsigned month, of_month;
+    date_to_civil((int32_t)day, &year, &month, &of_month);
+    buffer_printf(out, "%04d-%02u-%02u %.*s%s%s", year < 1 ? 1 - year : year, month, of_month, size, time,
+                  zoned ? "+00" : "", year < 1 ? " BC" : "");
+}
+
+static char *put_hex(char *at, struct text value)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < value.size; i++) {
+        *at++ = digits[(unsigned char)value.data[i] >> 4];
+        *at++ = digits[(unsigned char)value.data[i] & 15];
+    }
+    return at;
+}
+
+static char *put_uuid(char *at, struct text value)
+{
+    static const unsigned char ends[] = {4, 6, 8, 10, UUID_SIZE};
+    for (size_t i = 0, start = 0; i < sizeof(ends); start = ends[i++]) {
+        if (i != 0)
+            *at++ = '-';
+        at = put_hex(at, text_of(value.data + start, ends[i] - start));
+    }
+    return at;
+}
+
+static void append_uuid(struct buffer *out, struct text value)
+{
+    char text[BINARY_PUT_SIZE];
+    if (value.size == UUID_SIZE)
+        buffer_append(out, text, (size_t)(put_uuid(text, value) - text));
+}
+
+static void append_time(struct buffer *out, struct text value)
+{
+    char text[TIME_TEXT_SIZE];
+    int64_t of_day = value.size == 8 ? (int64_t)read64(value.data) : -1;
+    if (of_day >= 0 && of_day <= DAY_US)
+        buffer_append(out, text, (size_t)(put_time(text, of_day) - text));
+}
+
+static void append_bytea(struct buffer *out, struct text value)
+{
+    char *room = value.size <= SIZE_MAX / 4 ? buffer_reserve(out, 2 + 2 * value.size) : NULL;
+    if (room == NULL)
+        return;
+    memcpy(room, "\\x", 2);
+    out->size += (size_t)(put_hex(room + 2, value) - room);
+}
+
 char *binary_put(char *at, uint32_t type, struct text value, struct binary_day *near)
 {
     if (type == FLOAT8 && value.size == 8) {
@@ -212,6 +340,10 @@ char *binary_put(char *at, uint32_t type, struct text value, struct binary_day *
         return put_int64(at, (int32_t)read32(value.data));
     if (type == INT2 && value.size == 2)
         return put_int64(at, (int16_t)read16(value.data));
+    if ((type == TIMESTAMP || type == TIMESTAMPTZ) && value.size == 8)
+        return put_timestamp(at, (int64_t)read64(value.data), type == TIMESTAMPTZ, near);
+    if (type == UUID && value.size == UUID_SIZE)
+        return put_uuid(at, value);
     return NULL;
 }
 
@@ -243,6 +375,20 @@ void binary_append(struct buffer *out, uint32_t type, struct text value)
         break;
     case NUMERIC:
         append_numeric(out, value);
+        break;
+    case TIME:
+        append_time(out, value);
+        break;
+    case TIMESTAMP:
+    case TIMESTAMPTZ:
+        if (value.size == 8)
+            append_timestamp(out, (int64_t)read64(value.data), type == TIMESTAMPTZ);
+        break;
+    case UUID:
+        append_uuid(out, value);
+        break;
+    case BYTEA:
+        append_bytea(out, value);
         break;
     default:
         buffer_append_text(out, value);

@@ -6,6 +6,12 @@ const char *plan_target_name(enum plan_target target)
     return names[target];
 }
 
+bool plan_parameters(struct plan *plan, struct arena *arena, size_t count)
+{
+    plan->parameters = arena_calloc(arena, count, sizeof(*plan->parameters));
+    return plan->parameters != NULL;
+}
+
 const char *plan_lane_name(enum plan_lane lane)
 {
     static const char *const names[] = {"fast", "scan", "customer", "copy"};

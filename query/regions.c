@@ -10,7 +10,8 @@
     "2 * 6371.0088 * asin(least(1, sqrt(power(sin(radians(r.latitude - " lat ") / 2), 2) + cos(radians(" lat           \
     ")) * cos(radians(r.latitude)) * power(sin(radians(r.longitude - " lon ") / 2), 2))))"
 
-static const uint32_t types_text[PLAN_MAX_PARAMETERS] = {25, 25, 25, 25, 25, 25, 25, 25, 25, 25, 25, 25};
+#define MAX_PARAMETERS 12
+static const uint32_t types_text[MAX_PARAMETERS] = {25, 25, 25, 25, 25, 25, 25, 25, 25, 25, 25, 25};
 
 struct builder {
     struct buffer sql;
@@ -24,8 +25,11 @@ static int add_text(struct builder *builder, struct text value)
     struct text kept = value.data != NULL ? arena_copy(builder->arena, value) : TEXT_NONE;
     if (kept.data == NULL)
         builder->sql.failed = true; /* a null would be another question */
-    builder->plan->parameters[builder->parameters++] = kept;
-    return (int)builder->parameters;
+    if (builder->parameters == 0 && !plan_parameters(builder->plan, builder->arena, MAX_PARAMETERS))
+        builder->sql.failed = true;
+    if (builder->plan->parameters != NULL)
+        builder->plan->parameters[builder->parameters] = kept;
+    return (int)++builder->parameters;
 }
 
 static int add_number(struct builder *builder, double value)
@@ -113,6 +117,7 @@ enum status regions_plan_search(const struct catalog *catalog, const struct vers
 {
     const struct catalog_view *view = &catalog->views[CATALOG_REGION];
     struct builder builder = {.plan = plan, .arena = arena};
+    plan->parameters = NULL;
     if (search->after != NULL && search->after->count != (search->has_near ? 2u : 1u))
         return failure_set(failure, STATUS_INVALID, "the cursor belongs to another order");
     buffer_init(&builder.sql, SQL_CEILING);
@@ -153,6 +158,7 @@ enum status regions_plan_one(const struct catalog *catalog, const struct version
     const struct catalog_view *region = &catalog->views[CATALOG_REGION], *weather = &catalog->views[CATALOG_WEATHER],
                               *market = &catalog->views[CATALOG_MARKET];
     struct builder builder = {.plan = plan, .arena = arena};
+    plan->parameters = NULL;
     buffer_init(&builder.sql, SQL_CEILING);
     add_text(&builder, region_id);
     buffer_printf(

@@ -1,43 +1,9 @@
-#include "query/rows.h"
-
 #include "base/csv.h"
 #include "base/json.h"
-#include "query/binary.h"
+#include "query/rows_private.h"
+#include "query/value.h"
 
 #define VALUE_SIZE 8 /* bytes of a value, about */
-#define KEY_STEP 16
-#define REPEATED_SIZE 32 /* bytes of a string that is worth remembering */
-
-/* What a value needs on its way from PostgreSQL's text to JSON. */
-enum form {
-    FORM_RAW,
-    FORM_JSON,
-    FORM_NUMBER,
-    FORM_QUOTED /* never holds anything to escape */,
-    FORM_BOOLEAN,
-    FORM_TIMESTAMP,
-    FORM_STRING
-};
-
-struct column {
-    enum form form;
-    uint32_t binary_type; /* 0: values come as text */
-    struct text name;
-    struct text key;       /* JSON: `{"name":` or `,"name":` */
-    struct binary_day day; /* the one written last */
-    struct {               /* a short string that was written last, and its JSON: region after region is the same one */
-        size_t size, json_size;
-        char value[REPEATED_SIZE], json[2 * REPEATED_SIZE + 2];
-    } repeated;
-};
-
-struct rows_encoder {
-    enum rows_format format;
-    uint64_t count;
-    size_t column_count;
-    size_t row_size; /* bytes, about: what is reserved for many rows at once */
-    struct column columns[];
-};
 
 const char *rows_media_type(enum rows_format format)
 {
@@ -50,41 +16,32 @@ bool rows_is_number(uint32_t type)
     return type == 20 || type == 21 || type == 23 || type == 700 || type == 701 || type == 1700;
 }
 
-static enum form form_of(uint32_t type)
+static enum form form_of(const struct type *type)
 {
-    if (type == 700 || type == 701 || type == 1700)
-        return FORM_NUMBER; /* may be NaN or infinite */
-    if (rows_is_number(type) || type == 3802)
-        return FORM_RAW;
-    if (type == 114)
-        return FORM_JSON;
-    if (type == 1082 || type == 2950)
-        return FORM_QUOTED; /* date, uuid */
-    if (type == 16)
+    if (type == NULL)
+        return FORM_STRING;
+    switch (type->kind) {
+    case TYPE_NUMBER: /* not all may be NaN or infinite */
+        return type->base == 20 || type->base == 21 || type->base == 23 ? FORM_RAW : FORM_NUMBER;
+    case TYPE_BOOLEAN:
         return FORM_BOOLEAN;
-    return type == 1114 || type == 1184 ? FORM_TIMESTAMP : FORM_STRING;
+    case TYPE_TIMESTAMP:
+        return FORM_TIMESTAMP;
+    case TYPE_JSON:
+        return type->base == 3802 ? FORM_RAW : FORM_JSON;
+    case TYPE_ARRAY:
+    case TYPE_COMPOSITE:
+        return FORM_NESTED;
+    case TYPE_STRING:
+        break;
+    }
+    return type->base == 1082 || type->base == 2950 ? FORM_QUOTED : FORM_STRING; /* date, uuid */
 }
 
-/* "2024-02-29 12:00:00.5+00" to "2024-02-29T12:00:00.5+00:00" and "0044-03-15 12:00:00+00 BC" to
- * "0044-03-15T12:00:00+00:00 BC", as to_json has them. */
 static void append_timestamp(struct buffer *out, struct text value)
 {
-    const char *space = memchr(value.data, ' ', value.size);
     buffer_append_char(out, '"');
-    if (space == NULL) {
-        buffer_append_text(out, value); /* infinity */
-    } else {
-        size_t at = (size_t)(space - value.data), end = value.size;
-        if (end > at + 4 && value.data[end - 1] == 'C') /* " BC" */
-            end -= 3;
-        buffer_append(out, value.data, at);
-        buffer_append_char(out, 'T');
-        buffer_append(out, space + 1, end - at - 1);
-        bool short_offset = end > at + 4 && (value.data[end - 3] == '+' || value.data[end - 3] == '-');
-        if (short_offset)
-            buffer_append_literal(out, ":00");
-        buffer_append(out, value.data + end, value.size - end);
-    }
+    value_append_timestamp(out, value);
     buffer_append_char(out, '"');
 }
 
@@ -99,7 +56,7 @@ static void append_json(struct buffer *out, struct text value)
             out->data[i] = ' ';
 }
 
-static void append_value(struct buffer *out, enum form form, struct text value)
+static void append_value(struct buffer *out, enum form form, const struct type *type, struct text value)
 {
     char first = value.size != 0 ? value.data[value.data[0] == '-' && value.size > 1] : '\0';
     switch (form) {
@@ -129,6 +86,9 @@ static void append_value(struct buffer *out, enum form form, struct text value)
     case FORM_TIMESTAMP:
         append_timestamp(out, value);
         break;
+    case FORM_NESTED:
+        value_append_json(out, type, value);
+        break;
     case FORM_STRING:
         json_append_string(out, value);
         break;
@@ -137,59 +97,123 @@ static void append_value(struct buffer *out, enum form form, struct text value)
 
 void rows_append_json(struct buffer *out, uint32_t type, struct text value)
 {
+    const struct type *known = type_builtin(type);
     if (value.data == NULL)
         buffer_append_literal(out, "null");
     else
-        append_value(out, form_of(type), value);
+        append_value(out, form_of(known), known, value);
 }
 
-static struct text make_key(struct arena *arena, struct text name, bool first)
+#define TEXT_CEILING 65536 /* bytes of a key, and of what precedes the first */
+
+/* The buffer's content in the arena, with KEY_STEP bytes behind it that may be read. TEXT_NONE: out of memory. */
+static struct text keep(struct arena *arena, struct buffer *buffer)
 {
-    struct buffer key;
-    buffer_init(&key, 4096);
-    buffer_append_char(&key, first ? '{' : ',');
-    json_append_string(&key, name);
-    buffer_append_char(&key, ':');
-    size_t size = key.size;
+    size_t size = buffer->size;
     for (size_t i = 0; i < KEY_STEP; i++)
-        buffer_append_char(&key, ' ');
-    struct text kept = key.failed ? TEXT_NONE : arena_copy(arena, buffer_text(&key));
-    buffer_free(&key);
+        buffer_append_char(buffer, ' ');
+    struct text kept = buffer->failed ? TEXT_NONE : arena_copy(arena, buffer_text(buffer));
+    buffer_free(buffer);
     return text_of(kept.data, kept.data != NULL ? size : 0);
 }
 
-struct rows_encoder *rows_encoder_create(struct arena *arena, enum rows_format format, const struct postgres_rows *rows)
+/* What stands in every row alike is written out once: in JSON it becomes part of the first key. */
+static bool make_opening(struct rows_encoder *encoder, struct arena *arena, const struct rows_options *options)
+{
+    bool is_csv = options->format == ROWS_CSV;
+    struct buffer opening, leading;
+    buffer_init(&opening, TEXT_CEILING);
+    buffer_init(&leading, TEXT_CEILING);
+    if (!is_csv)
+        buffer_append_char(&opening, '{');
+    if (options->leading_name.data != NULL) {
+        (is_csv ? csv_append_field : json_append_string)(&opening, options->leading_name);
+        if (!is_csv)
+            buffer_append_char(&opening, ':');
+        (is_csv ? csv_append_field : json_append_string)(is_csv ? &leading : &opening, options->leading_value);
+    }
+    encoder->opening = keep(arena, &opening);
+    encoder->leading = keep(arena, &leading);
+    return encoder->opening.data != NULL && encoder->leading.data != NULL;
+}
+
+static struct text make_key(struct rows_encoder *encoder, struct arena *arena, size_t index)
+{
+    struct buffer key;
+    buffer_init(&key, 2 * TEXT_CEILING);
+    if (index == 0 && !encoder->strip_nulls)
+        buffer_append_text(&key, encoder->opening);
+    if (index != 0 || encoder->strip_nulls || encoder->opening.size > 1)
+        buffer_append_char(&key, ',');
+    json_append_string(&key, encoder->columns[index].name);
+    buffer_append_char(&key, ':');
+    return keep(arena, &key);
+}
+
+/* Its binary form is its text. */
+static bool is_text(uint32_t oid)
+{
+    return oid != BYTEA && oid != TIME;
+}
+
+static bool make_column(struct rows_encoder *encoder, struct arena *arena, const struct rows_options *options,
+                        const struct postgres_rows *rows, size_t index)
+{
+    struct column *column = &encoder->columns[index];
+    uint32_t oid = postgres_rows_type(rows, index);
+    column->type = options->types != NULL && options->types[index] != NULL ? options->types[index] : type_builtin(oid);
+    column->form = form_of(column->type);
+    if (postgres_rows_is_binary(rows, index) && binary_knows(oid) && (column->form != FORM_STRING || !is_text(oid)))
+        column->binary_type = oid;
+    if (column->binary_type == TIME)
+        column->form = FORM_QUOTED;
+    column->name = arena_copy(arena, text_from_string(postgres_rows_name(rows, index)));
+    column->key = make_key(encoder, arena, index);
+    return column->name.data != NULL && column->key.data != NULL;
+}
+
+struct rows_encoder *rows_encoder_create(struct arena *arena, const struct rows_options *options,
+                                         const struct postgres_rows *rows)
 {
     size_t count = postgres_rows_columns(rows);
+    if (options->visible != 0 && options->visible < count)
+        count = options->visible;
     struct rows_encoder *encoder = arena_calloc(arena, 1, sizeof(*encoder) + count * sizeof(encoder->columns[0]));
-    if (encoder == NULL)
+    if (encoder == NULL || !make_opening(encoder, arena, options))
         return NULL;
-    encoder->format = format;
+    encoder->format = options->format;
+    encoder->strip_nulls = options->strip_nulls;
+    encoder->singular = options->singular;
+    encoder->no_final_newline = options->no_final_newline;
     encoder->column_count = count;
     for (size_t i = 0; i < count; i++) {
-        struct column *column = &encoder->columns[i];
-        column->name = arena_copy(arena, text_from_string(postgres_rows_name(rows, i)));
-        column->key = make_key(arena, column->name, i == 0);
-        column->form = form_of(postgres_rows_type(rows, i));
-        if (postgres_rows_is_binary(rows, i) && column->form != FORM_STRING)
-            column->binary_type = postgres_rows_type(rows, i);
-        if (column->name.data == NULL || column->key.data == NULL)
+        if (!make_column(encoder, arena, options, rows, i))
             return NULL;
-        encoder->row_size += (format == ROWS_CSV ? 1 : column->key.size) + VALUE_SIZE;
+        encoder->row_size += (options->format == ROWS_CSV ? 1 : encoder->columns[i].key.size) + VALUE_SIZE;
+        encoder->row_room += encoder->columns[i].key.size + BINARY_PUT_SIZE + 2;
     }
+    encoder->row_size += encoder->leading.size;
+    encoder->row_room += KEY_STEP + 1;
     return encoder;
 }
 
 void rows_encoder_begin(struct rows_encoder *encoder, struct buffer *out)
 {
-    if (encoder->format == ROWS_JSON)
+    if (encoder->format == ROWS_JSON && !encoder->singular)
         buffer_append_char(out, '[');
-    for (size_t i = 0; encoder->format == ROWS_CSV && i < encoder->column_count; i++) {
-        buffer_append(out, ",", i != 0);
-        csv_append_field(out, encoder->columns[i].name);
-        if (i + 1 == encoder->column_count)
-            buffer_append_char(out, '\n');
-    }
+    if (encoder->format == ROWS_CSV)
+        rows_append_header(encoder, out);
+}
+
+/* By way of the server's text: for what is too rare to have a shorter one, days before the common era say. */
+static void append_as_text(struct buffer *out, const struct column *column, struct text value)
+{
+    struct buffer text;
+    buffer_init(&text, out->ceiling);
+    binary_append(&text, column->binary_type, value);
+    append_value(out, column->form, column->type, buffer_text(&text));
+    out->failed |= text.failed;
+    buffer_free(&text);
 }
 
 static void append_binary(struct buffer *out, const struct column *column, struct text value)
@@ -198,14 +222,19 @@ static void append_binary(struct buffer *out, const struct column *column, struc
         buffer_append_text(out, value.data[0] != 0 ? TEXT("true") : TEXT("false"));
         return;
     }
-    if (column->form == FORM_QUOTED)
-        buffer_append_char(out, '"');
-    size_t start = out->size;
-    binary_append(out, column->binary_type, value);
-    if (column->form == FORM_QUOTED) {
+    if (column->form == FORM_TIMESTAMP) {
+        append_as_text(out, column, value);
+        return;
+    }
+    if (column->form == FORM_QUOTED || column->form == FORM_STRING) {
+        /* Of all that stands in quotes only bytea's text needs an escape: the backslash that it begins with. */
+        buffer_append_string(out, column->form == FORM_STRING ? "\"\\" : "\"");
+        binary_append(out, column->binary_type, value);
         buffer_append_char(out, '"');
         return;
     }
+    size_t start = out->size;
+    binary_append(out, column->binary_type, value);
     /* NaN and infinities are strings; there is room for the quotes, because they are checked for. */
     char last = out->size > start ? out->data[out->size - 1] : '\0';
     if (last < '0' || last > '9') {
@@ -219,28 +248,44 @@ static void append_binary(struct buffer *out, const struct column *column, struc
     }
 }
 
-/* Key and value in one reservation, where the value is of the common binary ones. */
-static bool put_member(struct column *column, struct text value, struct buffer *out)
+/* Key and value, where the value is of the common binary ones and not null. Returns the end; NULL for all others. */
+static char *put_member(struct column *column, struct text value, char *at)
 {
-    bool quoted = column->form == FORM_QUOTED;
     if (column->binary_type == 0 || value.data == NULL)
-        return false;
-    char *room = buffer_reserve(out, column->key.size + KEY_STEP + BINARY_PUT_SIZE + 2), *at = room;
-    if (room == NULL)
-        return false;
-    /* In steps of a known size, which cost no call: the key has room behind it (make_key), and so has the buffer. */
+        return NULL;
+    /* In steps of a known size, which cost no call: the key has room behind it (make_key), and so has the row. */
     for (size_t i = 0; i < column->key.size; i += KEY_STEP)
         memcpy(at + i, column->key.data + i, KEY_STEP);
     at += column->key.size;
-    if (quoted)
+    if (column->form != FORM_QUOTED && column->form != FORM_TIMESTAMP)
+        return put_value(column, value, at);
+    *at++ = '"';
+    at = put_value(column, value, at);
+    if (at != NULL)
         *at++ = '"';
-    at = binary_put(at, column->binary_type, value, &column->day);
-    if (at == NULL)
-        return false;
-    if (quoted)
-        *at++ = '"';
+    return at;
+}
+
+/* A text of a known form, and its key: one reservation, and nothing that would have to be called for a short one. */
+static void append_bare(const struct column *column, struct text value, struct buffer *out)
+{
+    bool quoted = column->form == FORM_QUOTED;
+    if (column->form == FORM_NUMBER) {
+        char first = value.size != 0 ? value.data[value.data[0] == '-' && value.size > 1] : '\0';
+        quoted = first < '0' || first > '9'; /* NaN and infinities */
+    }
+    char *room = buffer_reserve(out, column->key.size + KEY_STEP + value.size + 2), *at = room;
+    if (room == NULL)
+        return;
+    for (size_t i = 0; i < column->key.size; i += KEY_STEP)
+        memcpy(at + i, column->key.data + i, KEY_STEP);
+    at += column->key.size;
+    *at = '"';
+    at += quoted;
+    at = put_text(at, value);
+    *at = '"';
+    at += quoted;
     out->size += (size_t)(at - room);
-    return true;
 }
 
 static void append_string(struct column *column, struct text value, struct buffer *out)
@@ -262,64 +307,76 @@ static void append_string(struct column *column, struct text value, struct buffe
     memcpy(column->repeated.json, out->data + start, size);
 }
 
-static void append_object(struct rows_encoder *encoder, const struct postgres_rows *rows, size_t row,
-                          struct buffer *out)
+static void append_member(struct column *column, struct text value, struct buffer *out)
 {
+    bool bare = column->form == FORM_RAW || column->form == FORM_NUMBER || column->form == FORM_QUOTED;
+    /* So close to the ceiling there may be no room for all of it at once. */
+    if (bare && column->binary_type == 0 && value.data != NULL &&
+        column->key.size + KEY_STEP + value.size + 2 <= out->ceiling - out->size) {
+        append_bare(column, value, out);
+        return;
+    }
+    buffer_append_text(out, column->key);
+    if (value.data == NULL)
+        buffer_append_literal(out, "null");
+    else if (column->binary_type != 0)
+        append_binary(out, column, value);
+    else if (column->form == FORM_STRING)
+        append_string(column, value, out);
+    else
+        append_value(out, column->form, column->type, value);
+}
+
+/* As json_strip_nulls over the row: members that are null are left out wherever they stand, elements stay. */
+static void append_stripped(struct rows_encoder *encoder, const struct postgres_rows *rows, size_t row,
+                            struct buffer *out)
+{
+    size_t start = out->size;
+    buffer_append_text(out, encoder->opening);
     for (size_t i = 0; i < encoder->column_count; i++) {
         struct column *column = &encoder->columns[i];
         struct text value = postgres_rows_value(rows, row, i);
-        if (put_member(column, value, out))
-            continue;
-        buffer_append_text(out, column->key);
+        size_t member = out->size;
         if (value.data == NULL)
-            buffer_append_literal(out, "null");
-        else if (column->form == FORM_STRING)
-            append_string(column, value, out);
-        else if (column->binary_type != 0)
-            append_binary(out, column, value);
-        else
-            append_value(out, column->form, value);
+            continue;
+        append_member(column, value, out);
+        if (out->failed)
+            return;
+        if (member == start + 1) { /* the first one: its key's comma goes */
+            memmove(out->data + member, out->data + member + 1, out->size - member - 1);
+            out->size--;
+        }
+        bool nested = column->type != NULL && (column->type->kind == TYPE_JSON || column->form == FORM_NESTED);
+        size_t at = member + column->key.size - (member == start + 1);
+        if (nested)
+            out->size = at + value_strip_nulls(out->data + at, out->size - at);
+        if (nested && text_equal(text_of(out->data + at, out->size - at), TEXT("null")))
+            out->size = member;
     }
-    if (encoder->column_count == 0)
-        buffer_append_char(out, '{');
     buffer_append_char(out, '}');
 }
 
-/* A field has the form that it has in JSON, but without the quotes. */
-static void append_field(struct buffer *out, enum form form, struct text value)
-{
-    if (value.data == NULL)
-        return;
-    if (form == FORM_BOOLEAN) {
-        buffer_append_text(out, value.data[0] == 't' ? TEXT("true") : TEXT("false"));
-    } else if (form == FORM_TIMESTAMP) {
-        size_t start = out->size;
-        append_timestamp(out, value);
-        if (!out->failed) { /* without the quotes around it */
-            memmove(out->data + start, out->data + start + 1, out->size - start - 2);
-            out->size -= 2;
-        }
-    } else if (form == FORM_STRING || form == FORM_RAW || form == FORM_JSON) {
-        csv_append_field(out, value);
-    } else {
-        buffer_append_text(out, value);
-    }
-}
-
-static void append_record(struct rows_encoder *encoder, const struct postgres_rows *rows, size_t row,
+/* One reservation holds for all values of known size up to the next one that has none. A row that comes so close to
+ * the ceiling that it might not fit goes value by value. */
+static void append_object(struct rows_encoder *encoder, const struct postgres_rows *rows, size_t row,
                           struct buffer *out)
 {
+    char *at = NULL;
     for (size_t i = 0; i < encoder->column_count; i++) {
-        buffer_append(out, ",", i != 0);
+        struct column *column = &encoder->columns[i];
         struct text value = postgres_rows_value(rows, row, i);
-        if (encoder->columns[i].binary_type == 0 || value.data == NULL)
-            append_field(out, encoder->columns[i].form, value);
-        else if (encoder->columns[i].form == FORM_BOOLEAN)
-            buffer_append_text(out, value.data[0] != 0 ? TEXT("true") : TEXT("false"));
+        if (at == NULL && encoder->row_room <= out->ceiling - out->size)
+            at = buffer_reserve(out, encoder->row_room);
+        char *end = at != NULL ? put_member(column, value, at) : NULL;
+        if (end == NULL)
+            append_member(column, value, out);
         else
-            binary_append(out, encoder->columns[i].binary_type, value);
+            out->size += (size_t)(end - at);
+        at = end;
     }
-    buffer_append_char(out, '\n');
+    if (encoder->column_count == 0)
+        buffer_append_text(out, encoder->opening);
+    buffer_append_char(out, '}');
 }
 
 void rows_encoder_append(struct rows_encoder *encoder, const struct postgres_rows *rows, size_t first, size_t count,
@@ -330,11 +387,11 @@ void rows_encoder_append(struct rows_encoder *encoder, const struct postgres_row
         buffer_reserve(out, count * encoder->row_size);
     for (size_t row = first; row < first + count; row++) {
         if (encoder->format == ROWS_CSV) {
-            append_record(encoder, rows, row, out);
+            rows_append_record(encoder, rows, row, out);
         } else {
             if (encoder->format == ROWS_JSON && encoder->count != 0)
                 buffer_append_literal(out, ",\n");
-            append_object(encoder, rows, row, out);
+            (encoder->strip_nulls ? append_stripped : append_object)(encoder, rows, row, out);
             if (encoder->format == ROWS_NDJSON)
                 buffer_append_char(out, '\n');
         }
@@ -345,7 +402,7 @@ void rows_encoder_append(struct rows_encoder *encoder, const struct postgres_row
 void rows_encoder_end(struct rows_encoder *encoder, struct buffer *out)
 {
     if (encoder->format == ROWS_JSON)
-        buffer_append_literal(out, "]\n");
+        buffer_append_string(out, encoder->singular ? "\n" : "]\n");
 }
 
 uint64_t rows_encoder_count(const struct rows_encoder *encoder)

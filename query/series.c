@@ -5,6 +5,7 @@
 #include "base/date.h"
 #include "query/binary.h"
 
+#define MAX_PARAMETERS 3
 #define SQL_CEILING 65536
 #define MAX_FIELDS 64
 #define LOOK_UP_ROWS 40 /* more of them are a large result */
@@ -119,14 +120,16 @@ enum status series_plan(const struct versions *versions, const struct series_req
     buffer_init(&sql, SQL_CEILING);
     *plan = (struct plan){
         .target = PLAN_WAREHOUSE, .relation = request->view->name, .version = versions_of(versions, request->view)};
+    if (!plan_parameters(plan, arena, MAX_PARAMETERS))
+        return failure_set(failure, STATUS_TOO_LARGE, "the request is too large; ask for fewer fields");
     if (request->grain == SERIES_DAY)
-        buffer_append_literal(&sql, "select s.region_id, s.day");
+        buffer_append_literal(&sql, "select s.day");
     else
-        buffer_printf(&sql, "select s.region_id, date_trunc('%s', s.day::timestamp)::date as \"%s\", count(*) as days",
-                      grain, grain);
+        buffer_printf(&sql, "select date_trunc('%s', s.day::timestamp)::date as \"%s\", count(*) as days", grain,
+                      grain);
     enum status status = append_measures(&sql, request, failure);
     append_where(&sql, request, arena, plan, &parameters);
-    buffer_append_string(&sql, request->grain == SERIES_DAY ? " order by s.day" : " group by 1, 2 order by 2");
+    buffer_append_string(&sql, request->grain == SERIES_DAY ? " order by s.day" : " group by 1 order by 1");
     struct text kept = sql.failed ? TEXT_NONE : arena_copy(arena, buffer_text(&sql));
     buffer_free(&sql);
     for (size_t i = 0; i < parameters; i++)

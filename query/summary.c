@@ -200,6 +200,8 @@ enum status summary_plan(const struct summary *summary, const struct versions *v
     plan->lane = PLAN_FAST;
     plan->relation = summary_relation(summary);
     plan->statement = summary->statement;
+    if (!plan_parameters(plan, arena, 4))
+        return STATUS_TOO_LARGE;
     plan->parameters[0] = request->region_id;
     plan->parameters[1] = number_text(arena, request->window.months);
     plan->parameters[2] = number_text(arena, request->window.days);

@@ -167,6 +167,48 @@ static void measures_as_people_write_them_come_out_as_written(void **state)
     }
 }
 
+/* The digits of `thousandths`, made without floating point. */
+static const char *written(uint64_t thousandths)
+{
+    static char text[40];
+    size_t end = (size_t)snprintf(text, sizeof(text), "%llu.%03llu", (unsigned long long)(thousandths / 1000),
+                                  (unsigned long long)(thousandths % 1000));
+    while (text[end - 1] == '0')
+        end--;
+    text[text[end - 1] == '.' ? end - 1 : end] = '\0';
+    return text;
+}
+
+static void check_thousandths(uint64_t thousandths)
+{
+    double value = (double)thousandths / 1000;
+    assert_string_equal(formatted(value), written(thousandths));
+    assert_true(formatted(-value)[0] == '-');
+    assert_string_equal(formatted(-value) + 1, written(thousandths));
+}
+
+static void all_numbers_below_a_thousand_of_three_decimals_come_out_as_written(void **state)
+{
+    for (uint64_t i = 0; i < 1001000; i++)
+        check_thousandths(i);
+    for (int i = 0; i < 300000; i++)
+        check_thousandths((next_random() >> (i % 24)) % 1000000000000000);
+    check_thousandths(999999999999999);
+}
+
+/* They differ in the last bit: the short digits are the neighbour's. */
+static void neighbours_of_short_decimals_keep_all_their_digits(void **state)
+{
+    for (uint64_t i = 1; i < 300000; i++) {
+        double value = (double)(i * 7 % 1000000) / 1000;
+        for (int up = 0; up < 2 && value != 0; up++) {
+            double neighbour = nextafter(value, up ? INFINITY : 0);
+            if (bits_of(strtod(formatted(neighbour), NULL)) != bits_of(neighbour))
+                fail_msg("%.17g was written as %s", neighbour, formatted(neighbour));
+        }
+    }
+}
+
 /* Every power of ten in the table, with the significands at the ends of the range. */
 static void every_binary_exponent_is_written_right(void **state)
 {
@@ -221,6 +263,8 @@ int main(void)
         cmocka_unit_test(a_decimal_halfway_to_the_neighbour_is_not_taken),
         cmocka_unit_test(random_doubles_get_the_shortest_and_closest_decimal),
         cmocka_unit_test(measures_as_people_write_them_come_out_as_written),
+        cmocka_unit_test(all_numbers_below_a_thousand_of_three_decimals_come_out_as_written),
+        cmocka_unit_test(neighbours_of_short_decimals_keep_all_their_digits),
         cmocka_unit_test(every_binary_exponent_is_written_right),
         cmocka_unit_test(the_table_goes_up_by_tens),
         cmocka_unit_test(whole_numbers_of_all_sizes_are_written_right),

@@ -3,16 +3,28 @@
 #include "tests/unit/query/warehouse.h"
 
 static struct postgres_session *session;
+static struct loop *loop; /* of the pool, which gives results in binary form */
+static struct postgres *pool;
 
 static int set_up(void **state)
 {
+    struct failure failure = {0};
     warehouse_start();
     session = warehouse_open("postgres", "postgres");
-    return 0;
+    struct postgres_options options = {.login = warehouse_login("postgres", "postgres"),
+                                       .mode = POSTGRES_STREAMED,
+                                       .connections = 1,
+                                       .queue = 4,
+                                       .statement_timeout_ms = 60000,
+                                       .idle_timeout_ms = 60000};
+    loop = loop_create();
+    return postgres_create(loop, &options, &pool, &failure) == STATUS_OK ? 0 : -1;
 }
 
 static int tear_down(void **state)
 {
+    postgres_destroy(pool);
+    loop_destroy(loop);
     postgres_session_close(session);
     warehouse_stop();
     return 0;
@@ -20,8 +32,11 @@ static int tear_down(void **state)
 
 struct encoding {
     enum rows_format format;
-    size_t batch; /* rows an append; 0: all in one */
+    struct text leading_name, leading_value;
+    size_t batch;   /* rows an append; 0: all in one */
+    size_t ceiling; /* of the buffer; 0: far away */
     uint64_t count;
+    bool done;
     struct buffer out;
 };
 
@@ -31,8 +46,10 @@ static void encode(void *context, const struct postgres_rows *rows)
     struct arena arena;
     size_t count = postgres_rows_count(rows), batch = encoding->batch != 0 ? encoding->batch : count;
     arena_init(&arena, NULL, 0, 1 << 20);
-    buffer_init(&encoding->out, 64 << 20);
-    struct rows_encoder *encoder = rows_encoder_create(&arena, encoding->format, rows);
+    buffer_init(&encoding->out, encoding->ceiling != 0 ? encoding->ceiling : 64 << 20);
+    const struct rows_options options = {
+        .format = encoding->format, .leading_name = encoding->leading_name, .leading_value = encoding->leading_value};
+    struct rows_encoder *encoder = rows_encoder_create(&arena, &options, rows);
     assert_non_null(encoder);
     rows_encoder_begin(encoder, &encoding->out);
     for (size_t first = 0; first < count; first += batch)
@@ -50,6 +67,26 @@ static struct encoding run(const char *sql, enum rows_format format, size_t batc
         fail_msg("%s\nin: %s", failure.message, sql);
     assert_false(encoding.out.failed);
     return encoding;
+}
+
+static void on_done(void *context, const struct postgres_error *error)
+{
+    if (error != NULL)
+        fail_msg("%s", error->message);
+    ((struct encoding *)context)->done = true;
+}
+
+static void run_binary(const char *sql, struct encoding *encoding)
+{
+    static const struct postgres_handlers handlers = {encode, on_done};
+    struct postgres_statement statement;
+    struct postgres_query *query;
+    postgres_statement_init(&statement, sql, 0, NULL);
+    statement.binary = true;
+    const struct postgres_call call = {.statement = &statement, .whole = true};
+    assert_int_equal(postgres_start(pool, &call, &handlers, encoding, &query), STATUS_OK);
+    while (!encoding->done)
+        loop_turn(loop, 1000);
 }
 
 static void expect(const char *sql, enum rows_format format, const char *wanted)
@@ -170,10 +207,17 @@ static void json_written_over_several_lines_stays_on_one(void **state)
            "{\"j\":{\"a\":  1,  \"b\":\"\\n\"},\"n\":2}\n");
 }
 
-static void arrays_come_out_as_strings_in_the_servers_form(void **state)
+static void arrays_come_out_as_arrays(void **state)
 {
-    expect("select array[1,2,null] as a, array['x \"y\"', ''] as t", ROWS_NDJSON,
-           "{\"a\":\"{1,2,NULL}\",\"t\":\"{\\\"x \\\\\\\"y\\\\\\\"\\\",\\\"\\\"}\"}\n");
+    expect_to_json(
+        "select array[1,2,null] as a, array['x \"y\"', ''] as words, array[array[1.50, 'NaN'], array[0, null]]"
+        " as n, array[timestamp '2024-01-01'] as at, '{}'::bool[] as none, '1 2'::int2vector as v");
+}
+
+/* Of a type that nobody described only the text is known. */
+static void values_of_types_that_are_not_known_come_out_as_strings(void **state)
+{
+    expect("select row(1, 'a')", ROWS_NDJSON, "{\"row\":\"(1,a)\"}\n");
 }
 
 static void names_of_columns_are_escaped_too(void **state)
@@ -211,7 +255,7 @@ static void csv_values_have_the_form_of_json_without_its_quotes(void **state)
            ROWS_CSV,
            "a,b,c,d,e,f,g,h,i,j,k\ntrue,false,NaN,1.50,2024-02-29,2024-02-29T12:00:00+00:00,0044-03-15T12:00:00+00:00 "
            "BC,infinity,"
-           "\"{\"\"k\"\": 1}\",\"{1,2}\",\n");
+           "\"{\"\"k\"\": 1}\",\"[1,2]\",\n");
 }
 
 static void rows_in_batches_make_the_same_answer_as_in_one(void **state)
@@ -230,6 +274,92 @@ static void rows_in_batches_make_the_same_answer_as_in_one(void **state)
     }
 }
 
+/* Every kind of value that the binary form knows, in an order that changes from what is put to what is appended. */
+static const char all_kinds[] =
+    "select date '2023-12-20' + n as day, (n % 41 - 20) / 10.0::float8 as short, 1 / (n + 1)::float8 as long, "
+    "case when n % 7 <> 0 then n::float8 end as hole, case n % 9 when 1 then 'NaN' when 2 then '-Infinity' when 3 then "
+    "'-0' when 4 then '1e300' else '1234.5' end::float8 as odd, n::int2 as small, -n * 100003 as medium, n * 10::int8 "
+    "^ 12 as power, n * 9876543210123::int8 as large, n % 2 = 0 as even, (n / 3.0)::numeric(12, 4) as exact, 'r\"' || "
+    "n "
+    "% 2 as word, null::date as never, "
+    "timestamp '2023-12-30 23:59:59.5' + n * interval '7 hours 1.003 seconds' as at, timestamptz '0001-01-02 00:00+00' "
+    "- n * interval '1 day 00:00:00.000001' as zoned, case n % 3 when 0 then 'infinity' when 1 then '-infinity' else "
+    "'12345-01-01' end::timestamp as ends, time '00:00' + n * interval '3 min 0.1 sec' as clock, "
+    "md5(n::text)::uuid as id, decode(md5(n::text), 'hex') as bytes, ''::bytea as no_bytes, "
+    "date '0001-01-01' - n % 3 as era, n as \"a name that takes more than sixteen or thirty-two bytes\" "
+    "from generate_series(0, 400) n";
+
+static void the_binary_form_makes_the_same_answer_as_the_text(void **state)
+{
+    for (enum rows_format format = ROWS_JSON; format <= ROWS_NDJSON; format++)
+        for (size_t batch = 0; batch < 8; batch += 7) {
+            struct encoding text = run(all_kinds, format, 0), binary = {.format = format, .batch = batch};
+            run_binary(all_kinds, &binary);
+            assert_int_equal(binary.count, 401);
+            assert_string_equal(buffer_c_string(&binary.out), buffer_c_string(&text.out));
+            buffer_free(&text.out);
+            buffer_free(&binary.out);
+        }
+}
+
+/* More is reserved than is written, but never asked of a ceiling under which the answer fits. */
+static void an_answer_as_large_as_the_ceiling_fits_and_a_byte_less_does_not(void **state)
+{
+    for (enum rows_format format = ROWS_JSON; format <= ROWS_NDJSON; format++)
+        for (size_t batch = 0; batch < 2; batch++) {
+            struct encoding whole = {.format = format};
+            run_binary(all_kinds, &whole);
+            struct encoding fits = {.format = format, .batch = batch, .ceiling = whole.out.size};
+            run_binary(all_kinds, &fits);
+            assert_false(fits.out.failed);
+            assert_true(text_equal(buffer_text(&fits.out), buffer_text(&whole.out)));
+            struct encoding cut = {.format = format, .batch = batch, .ceiling = whole.out.size - 1};
+            run_binary(all_kinds, &cut);
+            assert_true(cut.out.failed);
+            buffer_free(&whole.out);
+            buffer_free(&fits.out);
+            buffer_free(&cut.out);
+        }
+}
+
+/* Of `columns` with a column of the value before them, made by the server. */
+static void expect_leading(struct text value, const char *columns, enum rows_format format)
+{
+    struct buffer sql;
+    buffer_init(&sql, 65536);
+    buffer_append_literal(&sql, "select ");
+    postgres_append_literal(&sql, value);
+    buffer_printf(&sql, "::text as \"region \"\"id\", t.* from (%s) t", columns);
+    struct encoding column = run(buffer_c_string(&sql), format, 0);
+    for (int is_binary = 0; is_binary < 2; is_binary++) {
+        struct failure failure = {0};
+        struct encoding leading = {
+            .format = format, .leading_name = TEXT("region \"id"), .leading_value = value, .batch = 30};
+        if (is_binary)
+            run_binary(columns, &leading);
+        else
+            assert_int_equal(postgres_session_query(session, columns, 0, NULL, encode, &leading, &failure), STATUS_OK);
+        assert_string_equal(buffer_c_string(&leading.out), buffer_c_string(&column.out));
+        assert_int_equal(leading.count, column.count);
+        buffer_free(&leading.out);
+    }
+    buffer_free(&column.out);
+    buffer_free(&sql);
+}
+
+static void a_leading_string_makes_the_same_answer_as_a_column_of_it(void **state)
+{
+    const struct text values[] = {TEXT("KE-plain-1"), TEXT(""), TEXT("a\"b,c\\d\ne"), TEXT("Łąkowo \x01"),
+                                  TEXT("one that takes more than sixteen and more than thirty-two bytes")};
+    for (enum rows_format format = ROWS_JSON; format <= ROWS_NDJSON; format++)
+        for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+            expect_leading(values[i], all_kinds, format);
+            expect_leading(values[i], "select 'x' as only", format);
+            expect_leading(values[i], "select 1 as a, 2 as b where false", format);
+            expect_leading(values[i], "select from generate_series(1, 3)", format);
+        }
+}
+
 static void try_small_arenas(void *context, const struct postgres_rows *rows)
 {
     static char memory[4096];
@@ -237,7 +367,7 @@ static void try_small_arenas(void *context, const struct postgres_rows *rows)
     for (size_t size = 0; size <= sizeof(memory) && !made; size += 16) {
         struct arena arena;
         arena_init(&arena, memory, size, 0);
-        made = rows_encoder_create(&arena, ROWS_CSV, rows) != NULL;
+        made = rows_encoder_create(&arena, &(struct rows_options){.format = ROWS_CSV}, rows) != NULL;
         arena_free(&arena);
         if (made && size < 300) /* less than names and keys need: one of them would be missing */
             fail_msg("an encoder was made of %zu bytes", size);
@@ -291,13 +421,17 @@ int main(void)
         cmocka_unit_test(oids_uuids_addresses_and_enumerations_come_out_as_strings),
         cmocka_unit_test(json_comes_out_as_it_is),
         cmocka_unit_test(json_written_over_several_lines_stays_on_one),
-        cmocka_unit_test(arrays_come_out_as_strings_in_the_servers_form),
+        cmocka_unit_test(arrays_come_out_as_arrays),
+        cmocka_unit_test(values_of_types_that_are_not_known_come_out_as_strings),
         cmocka_unit_test(names_of_columns_are_escaped_too),
         cmocka_unit_test(json_is_one_array_with_an_object_a_line),
         cmocka_unit_test(no_rows_are_an_empty_array_a_csv_head_and_no_lines),
         cmocka_unit_test(csv_tells_null_from_empty_and_quotes_what_needs_it),
         cmocka_unit_test(csv_values_have_the_form_of_json_without_its_quotes),
         cmocka_unit_test(rows_in_batches_make_the_same_answer_as_in_one),
+        cmocka_unit_test(the_binary_form_makes_the_same_answer_as_the_text),
+        cmocka_unit_test(an_answer_as_large_as_the_ceiling_fits_and_a_byte_less_does_not),
+        cmocka_unit_test(a_leading_string_makes_the_same_answer_as_a_column_of_it),
         cmocka_unit_test(an_encoder_without_memory_is_not_made),
         cmocka_unit_test(each_format_has_its_media_type),
         cmocka_unit_test(single_values_are_null_number_or_string_by_their_type),

@@ -142,12 +142,11 @@ static void expect_periods(void *context, const struct postgres_rows *rows)
     static const char *const names[] = {"day", "week", "month", "year"};
     const struct series_request *request = context;
     size_t at = 0, row = 0;
-    assert_string_equal(postgres_rows_name(rows, 0), "region_id");
-    assert_string_equal(postgres_rows_name(rows, 1), names[request->grain]);
-    assert_string_equal(postgres_rows_name(rows, 2), "days");
-    assert_string_equal(postgres_rows_name(rows, 3), "temperature_c_mean");
-    assert_string_equal(postgres_rows_name(rows, 4), "precipitation_mm_sum");
-    assert_int_equal(postgres_rows_type(rows, 1), 1082);
+    assert_string_equal(postgres_rows_name(rows, 0), names[request->grain]);
+    assert_string_equal(postgres_rows_name(rows, 1), "days");
+    assert_string_equal(postgres_rows_name(rows, 2), "temperature_c_mean");
+    assert_string_equal(postgres_rows_name(rows, 3), "precipitation_mm_sum");
+    assert_int_equal(postgres_rows_type(rows, 0), 1082);
     while (request->has_from && at < days.count && days.day[at] < request->from)
         at++;
     for (; at < days.count && (!request->has_to || days.day[at] <= request->to); row++) {
@@ -155,10 +154,10 @@ static void expect_periods(void *context, const struct postgres_rows *rows)
         char first[DATE_TEXT_SIZE];
         date_format(period.first, first);
         assert_in_range(row, 0, postgres_rows_count(rows) - 1);
-        assert_string_equal(postgres_rows_value(rows, row, 1).data, first);
-        assert_int_equal(strtoll(postgres_rows_value(rows, row, 2).data, NULL, 10), period.days);
-        expect_number(rows, row, 3, period.counts[0], period.sums[0] / (double)period.counts[0]);
-        expect_number(rows, row, 4, period.counts[1], period.sums[1]);
+        assert_string_equal(postgres_rows_value(rows, row, 0).data, first);
+        assert_int_equal(strtoll(postgres_rows_value(rows, row, 1).data, NULL, 10), period.days);
+        expect_number(rows, row, 2, period.counts[0], period.sums[0] / (double)period.counts[0]);
+        expect_number(rows, row, 3, period.counts[1], period.sums[1]);
     }
     assert_int_equal(postgres_rows_count(rows), row);
 }
@@ -182,7 +181,7 @@ static void a_period_cut_by_the_bounds_holds_only_the_days_within(void **state)
 }
 
 struct column {
-    char text[400]; /* the second column's values, a blank between */
+    char text[400]; /* the first column's values, a blank between */
 };
 
 static void keep_times(void *context, const struct postgres_rows *rows)
@@ -191,7 +190,7 @@ static void keep_times(void *context, const struct postgres_rows *rows)
     column->text[0] = '\0';
     for (size_t i = 0; i < postgres_rows_count(rows) && i < 30; i++) {
         strcat(column->text, i != 0 ? " " : "");
-        strcat(column->text, postgres_rows_value(rows, i, 1).data);
+        strcat(column->text, postgres_rows_value(rows, i, 0).data);
     }
 }
 
@@ -243,15 +242,15 @@ static void fields_come_in_the_order_asked_and_all_without_any(void **state)
 {
     static const struct text fields[] = {{"snowfall_cm", 11}, {"temperature_c", 13}};
     struct series_request request = request_of("AR", SERIES_DAY, "2024-01-01", "2024-01-03");
-    expect_columns(&request, "region_id,day,temperature_c,precipitation_mm,wind_kmh,cloud_pct,snowfall_cm");
+    expect_columns(&request, "day,temperature_c,precipitation_mm,wind_kmh,cloud_pct,snowfall_cm");
     request.fields = fields;
     request.field_count = 2;
-    expect_columns(&request, "region_id,day,snowfall_cm,temperature_c");
+    expect_columns(&request, "day,snowfall_cm,temperature_c");
     request.grain = SERIES_MONTH;
-    expect_columns(&request, "region_id,month,days,snowfall_cm_sum,temperature_c_mean");
+    expect_columns(&request, "month,days,snowfall_cm_sum,temperature_c_mean");
     request = request_of("AR", SERIES_YEAR, NULL, NULL);
     request.view = &reader.catalog->views[CATALOG_MARKET];
-    expect_columns(&request, "region_id,year,days,interest_index_mean,price_eur_mwh_mean");
+    expect_columns(&request, "year,days,interest_index_mean,price_eur_mwh_mean");
 }
 
 static void expect_refusal(const struct text *fields, size_t count, const char *const *words)
