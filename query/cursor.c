@@ -4,14 +4,16 @@
 #include "base/hash.h"
 
 #define TAG_SIZE 16
-#define MAX_PAYLOAD 8192
+/* Each value stands behind its size. */
+#define MAX_PAYLOAD (CURSOR_MAX_SIZE + CURSOR_MAX_VALUES * 8)
+#define MAX_PURPOSE 98304
 
 /* HMAC over length-prefixed purpose and payload: no pair of them can be read as another pair. False: purpose too large,
  * or out of memory; then nothing may be compared with `tag`. */
 static bool make_tag(struct text key, struct text purpose, struct text payload, unsigned char tag[HASH_SHA256_SIZE])
 {
     struct buffer content;
-    buffer_init(&content, 4 * MAX_PAYLOAD + 65536);
+    buffer_init(&content, MAX_PAYLOAD + MAX_PURPOSE);
     buffer_printf(&content, "sluice-cursor-1:%zu:", purpose.size);
     buffer_append_text(&content, purpose);
     buffer_append_text(&content, payload);

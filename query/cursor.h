@@ -7,7 +7,9 @@
 #include "base/buffer.h"
 #include "base/status.h"
 
-#define CURSOR_MAX_VALUES 8
+#define CURSOR_MAX_VALUES 40
+/* Bytes of all values of a cursor together, with a few bytes for each; larger ones cannot be written. */
+#define CURSOR_MAX_SIZE 65536
 struct cursor {
     struct text values[CURSOR_MAX_VALUES]; /* the last row's order key, text form; data == NULL: null */
     size_t count;

@@ -1,4 +1,4 @@
-/* Both headers; a format that was chosen is one of ours. */
+/* Both headers; a form that was chosen is one of ours. */
 #include <stdlib.h>
 
 #include "api/accept.h"
@@ -13,6 +13,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (status != STATUS_OK && status != STATUS_INVALID)
         abort();
     if (status == STATUS_OK && format != ROWS_JSON && format != ROWS_CSV && format != ROWS_NDJSON)
+        abort();
+    struct accept_rows rows;
+    status = accept_rows(header, &rows);
+    if (status != STATUS_OK && status != STATUS_INVALID)
+        abort();
+    if (status == STATUS_OK && (rows.content_type.size == 0 || (rows.format != ROWS_JSON && rows.singular)))
         abort();
     accept_gzip(header);
     return 0;

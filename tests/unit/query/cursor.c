@@ -44,9 +44,12 @@ static enum status read_back(struct fixture *fixture, struct text text, struct t
 static void values_come_back_byte_for_byte_and_null_differs_from_empty(void **state)
 {
     struct fixture *fixture = *state;
-    struct cursor written = {.values = {TEXT("12.5"), TEXT_NONE, TEXT(""), TEXT("n;3:a:b"), TEXT("a\0b"),
-                                        TEXT("\xf0\x9f\x8c\x8d \n"), TEXT(":"), TEXT("n;")},
-                             .count = CURSOR_MAX_VALUES};
+    const struct text kinds[] = {TEXT("12.5"),    TEXT_NONE,    TEXT(""),
+                                 TEXT("n;3:a:b"), TEXT("a\0b"), TEXT("\xf0\x9f\x8c\x8d \n"),
+                                 TEXT(":"),       TEXT("n;")};
+    struct cursor written;
+    for (size_t i = 0; i < CURSOR_MAX_VALUES; i++)
+        written.values[i] = kinds[i % 8];
     for (size_t count = 0; count <= CURSOR_MAX_VALUES; count++) {
         struct cursor read = {.count = 99};
         written.count = count;
@@ -152,15 +155,15 @@ static void a_purpose_too_large_to_sign_makes_and_accepts_nothing(void **state)
 static void values_above_the_ceiling_fail_the_buffer_and_large_text_is_refused(void **state)
 {
     struct fixture *fixture = *state;
-    const size_t size = 100000;
+    const size_t size = 200000;
     char *large = malloc(size);
     memset(large, 'A', size);
-    struct cursor cursor = {.values = {text_of(large, 8000)}, .count = 1}, read;
+    struct cursor cursor = {.values = {text_of(large, CURSOR_MAX_SIZE)}, .count = 1}, read;
     cursor_append(&fixture->text, key, purpose, &cursor);
     assert_false(fixture->text.failed);
     assert_int_equal(read_back(fixture, buffer_text(&fixture->text), key, purpose, &read), STATUS_OK);
-    assert_int_equal(read.values[0].size, 8000);
-    cursor.values[0].size = 9000;
+    assert_int_equal(read.values[0].size, CURSOR_MAX_SIZE);
+    cursor.values[0].size = CURSOR_MAX_SIZE + 1000;
     cursor_append(&fixture->text, key, purpose, &cursor);
     assert_true(fixture->text.failed);
     assert_int_equal(read_back(fixture, text_of(large, size), key, purpose, &read), STATUS_INVALID);

@@ -1,0 +1,83 @@
+/* The datasets that a worker's callers use: described from the database's catalog when first asked for, looked at again
+ * in the background as long as they are in use, forgotten when they are not. Nothing is kept for relations that nobody
+ * asks for, so that ten thousand tenants cost what the ten active ones cost. One per worker, its thread only. */
+#ifndef SLUICE_QUERY_DATASETS_H
+#define SLUICE_QUERY_DATASETS_H
+
+#include "drivers/postgres.h"
+#include "drivers/postgres_session.h"
+#include "query/dataset.h"
+
+struct datasets_schema {
+    const char *name;
+    const char *scope; /* what a caller needs besides datasets:read; NULL: nothing */
+};
+struct datasets_override { /* of the configuration; NULL and -1: not told */
+    const char *dataset;
+    const char *time_column, *grain;
+    int64_t expected_lag_s, expected_every_s;
+    const char *const *key; /* NULL-terminated */
+};
+struct datasets_options {
+    const struct datasets_schema *schemas; /* the first one's relations are named bare */
+    size_t schema_count;
+    const struct datasets_override *overrides;
+    size_t override_count;
+    size_t memory;            /* bytes of descriptions, at most */
+    uint32_t check_ms;        /* a description older than this is looked at again before it is used; in use: in half of it, in the background */
+    uint32_t forget_ms;       /* not asked for this long: no longer looked at in the background */
+};
+
+struct datasets;
+/* `pool`: the lane that asks the catalog; borrowed. */
+struct datasets *datasets_create(struct loop *loop, struct postgres *pool, const struct datasets_options *options);
+void datasets_destroy(struct datasets *datasets);
+
+/* Splits a caller's name: the schema's index, and the relation in it. A bare name is of the first schema; "schema.name"
+ * is so only if `schema` is configured (a relation of the first schema may hold a dot itself). SIZE_MAX: no such
+ * schema. `visible` says which schemas this caller has the scope for: others are as if they were not configured. */
+size_t datasets_split(const struct datasets_options *options, struct text name,
+                      bool (*visible)(void *context, const struct datasets_schema *schema), void *context,
+                      struct text *relation);
+
+struct datasets_wait;
+/* STATUS_OK with the dataset (borrowed for the call: dataset_ref keeps it), STATUS_NOT_FOUND (no such relation, or this
+ * login may read nothing of it: the same), STATUS_UNAVAILABLE, STATUS_BUSY, STATUS_TIMEOUT, STATUS_FAILED. While the
+ * database is away a description may be served for up to stale_ms 60 s. */
+typedef void (*datasets_answer)(void *context, enum status status, const struct dataset *dataset);
+/* Answered within the call (returns NULL) when the description is fresh; otherwise later. Misses of one name share one
+ * question. */
+struct datasets_wait *datasets_get(struct datasets *datasets, size_t schema, struct text relation,
+                                   datasets_answer on_answer, void *context);
+void datasets_cancel(struct datasets_wait *wait);
+/* What a failed query found out: the description is wrong (a column or the relation is gone, a type changed). The next
+ * datasets_get asks anew. */
+void datasets_forget(struct datasets *datasets, const struct dataset *dataset);
+
+/* One page of the list of datasets, in the order of the configured schemas and then by name: all that a list shows.
+ * `schemas`: indexes, those that the caller may see. after_*: TEXT_NONE: from the start. */
+struct datasets_listing { /* a row; the slices live during the callback */
+    size_t schema;
+    struct text relation, description;
+    enum dataset_kind kind;
+    double row_estimate;
+};
+const struct postgres_statement *datasets_list_statement(void);
+/* Its parameters into values[4] (in the arena): text[] of schema names in order, schema, relation, limit. */
+enum status datasets_list_parameters(const struct datasets_options *options, const size_t *schemas, size_t schema_count,
+                                     size_t after_schema, struct text after_relation, uint64_t limit,
+                                     struct arena *arena, struct text values[4]) MUST_CHECK;
+void datasets_list_read(const struct datasets_options *options, const struct postgres_rows *rows, size_t row,
+                        struct datasets_listing *listing);
+
+/* The same description, waiting: for `sluice check` and for tests. *dataset is to be unref'd. */
+enum status datasets_describe_now(struct postgres_session *session, const struct datasets_options *options,
+                                  size_t schema, struct text relation, const struct dataset **dataset,
+                                  struct failure *failure) MUST_CHECK;
+struct datasets_statistics {
+    uint64_t hits, misses, checks, changes, evicted;
+    size_t bytes, entries;
+};
+struct datasets_statistics datasets_statistics(const struct datasets *datasets);
+
+#endif

@@ -1,0 +1,27 @@
+/* The planner's rules: each decides one thing from what is known of a read before it runs. */
+#ifndef SLUICE_QUERY_RULES_H
+#define SLUICE_QUERY_RULES_H
+
+#include "query/select.h"
+
+/* A warehouse's relation. Customers' relations come with their own data. */
+enum plan_target rules_target(const struct dataset *dataset);
+/* Equality on a whole unique key: the fast lane. Everything else: scan. */
+enum plan_lane rules_lane(const struct select_plan *select);
+/* Nothing whose version is not known is kept, nor what may differ from one caller, or from one moment, to the next. */
+enum plan_cache rules_cache(const struct dataset *dataset);
+/* Whether PostgreSQL's planner is asked before it runs: all but key look-ups. */
+bool rules_needs_estimate(const struct plan *plan);
+
+struct rules_budget { /* of a tier; 0: no limit */
+    double cost;
+    uint64_t rows, bytes;
+};
+enum rules_excess { RULES_WITHIN, RULES_COST, RULES_ROWS, RULES_BYTES };
+const char *rules_excess_name(enum rules_excess excess); /* "cost", "rows", "bytes" */
+enum rules_excess rules_judge(const struct plan_estimate *estimate, const struct rules_budget *budget);
+/* What a caller may do about a plan over its budget, in words: the filter that is missing, or a limit. In `arena`;
+ * TEXT_NONE when it is full. */
+struct text rules_narrow(const struct dataset *dataset, const struct select_plan *select, struct arena *arena);
+
+#endif

@@ -1,0 +1,312 @@
+#include "query/select.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "drivers/postgres_session.h"
+#include "query/select_private.h"
+
+#define SQL_CEILING (4 << 20)
+#define PARAMETERS_MAX 65535 /* of the protocol: 16 bits */
+#define SHOWN_MAX 48         /* bytes of a name or value in a message */
+
+bool select_fail(struct select_builder *builder, enum status status, struct dialect_place place, const char *format,
+                 ...)
+{
+    va_list arguments;
+    if (builder->status != STATUS_OK)
+        return false;
+    builder->status = status;
+    builder->mistake->status = status;
+    builder->mistake->place = place;
+    if (place.parameter.data == NULL)
+        builder->mistake->place.parameter = TEXT("select"); /* the one that need not be there */
+    va_start(arguments, format);
+    vsnprintf(builder->mistake->message, sizeof(builder->mistake->message), format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+struct text select_shown(struct text text)
+{
+    size_t size = text.size;
+    if (size > SHOWN_MAX) {
+        size = SHOWN_MAX;
+        while (size != 0 && ((unsigned char)text.data[size] & 0xC0) == 0x80)
+            size--;
+    }
+    return text_of(text.data != NULL ? text.data : "", size);
+}
+
+struct text select_take(struct select_builder *builder, size_t start)
+{
+    struct text taken = TEXT_NONE, made = TEXT("");
+    if (builder->sql.size > start)
+        made = text_of(builder->sql.data + start, builder->sql.size - start);
+    if (!builder->sql.failed)
+        taken = arena_copy(builder->arena, made);
+    if (taken.data == NULL && builder->status == STATUS_OK)
+        builder->status = STATUS_TOO_LARGE;
+    if (taken.data != NULL)
+        builder->sql.size = start;
+    return taken;
+}
+
+bool select_append_parameter(struct select_builder *builder, struct text value)
+{
+    if (builder->parameter_count == builder->parameter_room) {
+        size_t room = builder->parameter_room == 0 ? 16 : builder->parameter_room * 2;
+        struct text *grown = room <= 2 * PARAMETERS_MAX ? arena_alloc(builder->arena, room * sizeof(*grown)) : NULL;
+        if (grown == NULL) {
+            builder->status = builder->status == STATUS_OK ? STATUS_TOO_LARGE : builder->status;
+            return false;
+        }
+        if (builder->parameter_count != 0)
+            memcpy(grown, builder->parameters, builder->parameter_count * sizeof(*grown));
+        builder->parameters = grown;
+        builder->parameter_room = room;
+    }
+    /* A value that is absent would be null, which is another question. */
+    builder->parameters[builder->parameter_count++] = value.data != NULL ? value : TEXT("");
+    buffer_printf(&builder->sql, "$%zu", builder->parameter_count);
+    return true;
+}
+
+static void append_relation(struct select_builder *builder)
+{
+    buffer_append_literal(&builder->sql, " from ");
+    buffer_append_text(&builder->sql, builder->dataset->sql_name);
+    buffer_append_literal(&builder->sql, " as \"sluice_t\"");
+}
+
+static void append_groups(struct select_builder *builder)
+{
+    bool first = true;
+    for (size_t i = 0; i < builder->output_count; i++) {
+        if (builder->outputs[i].is_aggregate)
+            continue;
+        buffer_append_string(&builder->sql, first ? " group by " : ", ");
+        buffer_append_uint64(&builder->sql, i + 1);
+        first = false;
+    }
+}
+
+/* "from … where …", whose rows are those of the answer without its bounds; its parameters are the first. */
+static bool make_filtered(struct select_builder *builder)
+{
+    struct select_plan *plan = builder->plan;
+    size_t start = builder->sql.size;
+    if (!select_append_conditions(builder))
+        return false;
+    struct text conditions = select_take(builder, start);
+    plan->filter_parameter_count = builder->parameter_count;
+    if (conditions.data == NULL || !select_outputs(builder))
+        return false;
+    if (plan->aggregated) {
+        buffer_append_literal(&builder->sql, " from (select ");
+        for (size_t i = 0; i < builder->output_count; i++) {
+            buffer_append_string(&builder->sql, i != 0 ? ", " : "");
+            buffer_append_text(&builder->sql, builder->outputs[i].expression.sql);
+            buffer_printf(&builder->sql, " as \"sluice_%zu\"", i + 1);
+        }
+    }
+    append_relation(builder);
+    buffer_append_text(&builder->sql, conditions);
+    if (plan->aggregated) {
+        append_groups(builder);
+        buffer_append_literal(&builder->sql, ") as \"sluice_g\"");
+    }
+    plan->filtered_sql = select_take(builder, start);
+    return plan->filtered_sql.data != NULL;
+}
+
+static void append_outputs(struct select_builder *builder)
+{
+    for (size_t i = 0; i < builder->output_count; i++) {
+        const struct select_output *output = &builder->outputs[i];
+        const struct select_expression *expression = &output->expression;
+        buffer_append_string(&builder->sql, i != 0 ? ", " : " ");
+        if (builder->plan->aggregated)
+            buffer_printf(&builder->sql, "\"sluice_g\".\"sluice_%zu\"", i + 1);
+        else
+            buffer_append_text(&builder->sql, expression->sql);
+        bool named = !builder->plan->aggregated && expression->column >= 0 &&
+                     !builder->dataset->columns[expression->column].computed &&
+                     text_equal(builder->dataset->columns[expression->column].name, output->key);
+        if (named)
+            continue;
+        buffer_append_literal(&builder->sql, " as ");
+        postgres_append_identifier(&builder->sql, output->key);
+    }
+}
+
+static void append_hidden(struct select_builder *builder)
+{
+    for (size_t i = 0; i < builder->order_count; i++) {
+        buffer_append_string(&builder->sql, builder->output_count + i != 0 ? ", " : " ");
+        buffer_append_text(&builder->sql, builder->orders[i].expression.sql);
+    }
+    builder->plan->hidden = builder->order_count;
+}
+
+/* Equality on a whole key: its index gives the one row there is. */
+static bool finds_by_key(const struct select_builder *builder)
+{
+    const struct dataset *dataset = builder->dataset;
+    for (size_t i = 0; i < dataset->key_count; i++) {
+        size_t equal = 0;
+        for (size_t column = 0; column < dataset->keys[i].count; column++)
+            equal += builder->equal[dataset->keys[i].columns[column]];
+        if (equal == dataset->keys[i].count)
+            return !builder->plan->aggregated && builder->request->after == NULL;
+    }
+    return false;
+}
+
+static bool fail_cursor(struct select_builder *builder)
+{
+    return select_fail(builder, STATUS_INVALID, (struct dialect_place){TEXT("cursor"), 0},
+                       "the cursor belongs to another order; take it from the Link header of the page before, with the "
+                       "same parameters");
+}
+
+/* The cursor must be of this order. */
+static bool read_cursor(struct select_builder *builder)
+{
+    const struct cursor *after = builder->request->after;
+    size_t expected = builder->order_count + builder->plan->counts_ties;
+    int64_t count = 0;
+    if (after->count != expected)
+        return fail_cursor(builder);
+    if (!builder->plan->counts_ties)
+        return true;
+    struct text last = after->values[expected - 1];
+    if (last.data == NULL || !text_to_int64(last, &count) || count < 0)
+        return fail_cursor(builder);
+    builder->plan->ties = (uint64_t)count;
+    return true;
+}
+
+/* LIMIT and OFFSET are literals: with parameters for them the server would guess how many rows are wanted. */
+static void append_bounds(struct select_builder *builder, uint64_t offset)
+{
+    if (!builder->plan->by_key && builder->request->limit < INT64_MAX) {
+        buffer_append_literal(&builder->sql, " limit ");
+        buffer_append_uint64(&builder->sql, builder->request->limit + 1);
+    }
+    if (offset != 0) {
+        buffer_append_literal(&builder->sql, " offset ");
+        buffer_append_uint64(&builder->sql, offset < INT64_MAX ? offset : INT64_MAX);
+    }
+}
+
+static bool append_page(struct select_builder *builder)
+{
+    const struct select_request *request = builder->request;
+    struct select_plan *plan = builder->plan;
+    bool total = (request->wants_cursor || request->after != NULL) && !plan->by_key;
+    uint64_t offset = request->offset;
+    if (!select_orders(builder, total))
+        return false;
+    if (plan->by_key)
+        builder->order_count = 0; /* of one row there is no order; the caller's was only checked */
+    buffer_append_literal(&builder->sql, "select");
+    append_outputs(builder);
+    if (total)
+        append_hidden(builder);
+    buffer_append_text(&builder->sql, plan->filtered_sql);
+    if (request->after != NULL) {
+        if (!read_cursor(builder))
+            return false;
+        offset = plan->ties;
+        bool more = !plan->aggregated && request->query->condition_count != 0;
+        buffer_append_string(&builder->sql, more ? " and " : " where ");
+        if (!select_append_behind(builder, request->after))
+            return false;
+    }
+    if (!select_append_order(builder))
+        return false;
+    append_bounds(builder, offset);
+    return true;
+}
+
+static bool build(struct select_builder *builder)
+{
+    struct select_plan *plan = builder->plan;
+    if (!make_filtered(builder))
+        return false;
+    if (plan->aggregated) /* what is grouped is counted, with the parameters of its expressions */
+        plan->filter_parameter_count = builder->parameter_count;
+    plan->by_key = finds_by_key(builder);
+    size_t start = builder->sql.size;
+    buffer_append_literal(&builder->sql, "select count(*)");
+    buffer_append_text(&builder->sql, plan->filtered_sql);
+    struct text count = select_take(builder, start);
+    if (count.data == NULL || !append_page(builder))
+        return false;
+    struct text sql = select_take(builder, start);
+    if (sql.data == NULL)
+        return false;
+    postgres_statement_init(&plan->count_statement, count.data, plan->filter_parameter_count, NULL);
+    postgres_statement_init(&plan->statement, sql.data, builder->parameter_count, NULL);
+    plan->parameters = builder->parameters;
+    return true;
+}
+
+enum status select_plan(const struct select_request *request, struct arena *arena, struct select_plan *plan,
+                        struct select_mistake *mistake)
+{
+    *plan = (struct select_plan){.visible = 0};
+    *mistake = (struct select_mistake){.status = STATUS_OK};
+    struct select_builder *builder = arena_calloc(arena, 1, sizeof(*builder));
+    bool *equal = arena_calloc(arena, request->dataset->column_count + 1, sizeof(bool));
+    if (builder == NULL || equal == NULL)
+        return STATUS_TOO_LARGE;
+    *builder = (struct select_builder){.request = request,
+                                       .dataset = request->dataset,
+                                       .arena = arena,
+                                       .plan = plan,
+                                       .mistake = mistake,
+                                       .equal = equal};
+    buffer_init(&builder->sql, SQL_CEILING);
+    bool built = build(builder);
+    buffer_free(&builder->sql);
+    if (!built && builder->status == STATUS_OK)
+        builder->status = STATUS_TOO_LARGE;
+    return builder->status;
+}
+
+bool select_is_at(const struct select_plan *plan, const struct postgres_rows *rows, size_t row,
+                  const struct cursor *cursor)
+{
+    if (cursor->count < plan->hidden)
+        return false;
+    for (size_t i = 0; i < plan->hidden; i++) {
+        struct text value = postgres_rows_value(rows, row, plan->visible + i);
+        if ((value.data == NULL) != (cursor->values[i].data == NULL) || !text_equal(value, cursor->values[i]))
+            return false;
+    }
+    return true;
+}
+
+enum status select_cursor(const struct select_plan *plan, const struct postgres_rows *rows, size_t row, uint64_t ties,
+                          struct arena *arena, struct cursor *cursor)
+{
+    char digits[24];
+    size_t size = 0;
+    cursor->count = 0;
+    for (size_t i = 0; i < plan->hidden; i++) {
+        struct text value = postgres_rows_value(rows, row, plan->visible + i);
+        struct text kept = value.data != NULL ? arena_copy(arena, value) : TEXT_NONE;
+        size += value.size;
+        if ((value.data != NULL && kept.data == NULL) || size > CURSOR_MAX_SIZE)
+            return STATUS_TOO_LARGE;
+        cursor->values[cursor->count++] = kept;
+    }
+    if (!plan->counts_ties)
+        return STATUS_OK;
+    int length = snprintf(digits, sizeof(digits), "%llu", (unsigned long long)ties);
+    struct text kept = arena_copy(arena, text_of(digits, (size_t)length));
+    cursor->values[cursor->count++] = kept;
+    return kept.data != NULL ? STATUS_OK : STATUS_TOO_LARGE;
+}

@@ -1,0 +1,123 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka needs those before it. */
+#include <cmocka.h>
+
+#include "query/rules.h"
+
+static const struct dataset_column columns[] = {{.name = {"region_id", 9}}, {.name = {"day", 3}}, {.name = {"x", 1}}};
+static const unsigned short key_columns[] = {0, 1};
+static const struct dataset_key keys[] = {{key_columns, 2, true}};
+
+static struct dataset some_dataset(void)
+{
+    return (struct dataset){
+        .columns = columns, .column_count = 3, .keys = keys, .key_count = 1, .time_column = 1, .version = 7};
+}
+
+static void a_key_look_up_takes_the_fast_lane_and_is_not_explained(void **state)
+{
+    (void)state;
+    const struct select_plan select = {.by_key = true};
+    const struct plan plan = {.lane = rules_lane(&select)};
+    assert_int_equal(plan.lane, PLAN_FAST);
+    assert_false(rules_needs_estimate(&plan));
+}
+
+static void everything_else_is_scanned_and_explained(void **state)
+{
+    (void)state;
+    const struct select_plan select = {.by_key = false};
+    const struct plan plan = {.lane = rules_lane(&select)};
+    assert_int_equal(plan.lane, PLAN_SCAN);
+    assert_true(rules_needs_estimate(&plan));
+}
+
+static void a_relation_of_the_warehouse_is_read_there(void **state)
+{
+    (void)state;
+    const struct dataset dataset = some_dataset();
+    assert_int_equal(rules_target(&dataset), PLAN_WAREHOUSE);
+}
+
+static void only_answers_of_a_known_version_are_kept(void **state)
+{
+    (void)state;
+    struct dataset dataset = some_dataset();
+    assert_int_equal(rules_cache(&dataset), PLAN_CACHE_VERSION);
+    dataset.version = 0;
+    assert_int_equal(rules_cache(&dataset), PLAN_CACHE_NONE);
+}
+
+static void what_depends_on_the_caller_or_the_moment_is_not_kept(void **state)
+{
+    (void)state;
+    struct dataset dataset = some_dataset();
+    dataset.asks_caller = true;
+    assert_int_equal(rules_cache(&dataset), PLAN_CACHE_NONE);
+    dataset = some_dataset();
+    dataset.moves = true;
+    assert_int_equal(rules_cache(&dataset), PLAN_CACHE_NONE);
+}
+
+static void a_budget_names_what_is_exceeded(void **state)
+{
+    (void)state;
+    const struct plan_estimate estimate = {true, 100, 1000, 50000};
+    assert_int_equal(rules_judge(&estimate, &(struct rules_budget){0, 0, 0}), RULES_WITHIN);
+    assert_int_equal(rules_judge(&estimate, &(struct rules_budget){100, 1000, 50000}), RULES_WITHIN);
+    assert_int_equal(rules_judge(&estimate, &(struct rules_budget){99, 1000, 50000}), RULES_COST);
+    assert_int_equal(rules_judge(&estimate, &(struct rules_budget){0, 999, 50000}), RULES_ROWS);
+    assert_int_equal(rules_judge(&estimate, &(struct rules_budget){100, 0, 49999}), RULES_BYTES);
+    assert_string_equal(rules_excess_name(RULES_ROWS), "rows");
+}
+
+static void nobody_is_refused_for_an_estimate_that_is_not_known(void **state)
+{
+    (void)state;
+    const struct plan_estimate unknown = {.known = false, .cost = 1e9};
+    assert_int_equal(rules_judge(&unknown, &(struct rules_budget){1, 1, 1}), RULES_WITHIN);
+}
+
+static void assert_narrow(const struct dataset *dataset, const struct select_plan *select, const char *words)
+{
+    struct arena arena;
+    arena_init(&arena, NULL, 0, 65536);
+    struct text narrow = rules_narrow(dataset, select, &arena);
+    assert_string_equal(narrow.data, words);
+    arena_free(&arena);
+}
+
+static void the_remedy_names_the_time_column_and_the_key(void **state)
+{
+    (void)state;
+    struct dataset dataset = some_dataset();
+    struct select_plan select = {.time_filtered = false};
+    assert_narrow(
+        &dataset, &select,
+        "filter on the time column: day=gte.…&day=lt.…, or filter on the key: region_id, day, or set a limit");
+    select.time_filtered = true;
+    assert_narrow(&dataset, &select,
+                  "give a shorter range of day, or filter on the key: region_id, day, or set a limit");
+    dataset.time_column = -1;
+    assert_narrow(&dataset, &select, "filter on the key: region_id, day, or set a limit");
+    dataset.key_count = 0;
+    assert_narrow(&dataset, &select, "add a filter, or set a limit");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_key_look_up_takes_the_fast_lane_and_is_not_explained),
+        cmocka_unit_test(everything_else_is_scanned_and_explained),
+        cmocka_unit_test(a_relation_of_the_warehouse_is_read_there),
+        cmocka_unit_test(only_answers_of_a_known_version_are_kept),
+        cmocka_unit_test(what_depends_on_the_caller_or_the_moment_is_not_kept),
+        cmocka_unit_test(a_budget_names_what_is_exceeded),
+        cmocka_unit_test(nobody_is_refused_for_an_estimate_that_is_not_known),
+        cmocka_unit_test(the_remedy_names_the_time_column_and_the_key),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
