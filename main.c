@@ -11,6 +11,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "api/check.h"
 #include "api/config.h"
 #include "api/server.h"
 #include "auth/tokens.h"
@@ -44,6 +45,7 @@ enum { EXIT_USAGE = 2 };
 /* What the options of all commands say. */
 struct options {
     const char *config, *customer, *tier, *scope, *subject, *kid, *lifetime, *key;
+    bool offline;
 };
 
 static enum status read_config(const struct options *options, struct config **config)
@@ -119,11 +121,17 @@ static int serve(const struct options *options)
 static int check(const struct options *options)
 {
     struct config *config;
+    struct buffer report;
     if (read_config(options, &config) != STATUS_OK)
         return EXIT_FAILURE;
     printf("%s: no mistakes\n", options->config);
+    buffer_init(&report, REPORT_CEILING);
+    enum status status = options->offline ? STATUS_OK : check_catalog(config, stdout, &report);
+    if (report.size != 0)
+        fwrite(report.data, 1, report.size, stderr);
+    buffer_free(&report);
     config_free(config);
-    return EXIT_SUCCESS;
+    return status == STATUS_OK ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 /* migrate and customer: as the owner of the database */
@@ -368,7 +376,12 @@ struct command {
 static const struct command commands[] = {
     {"serve", "", "Serves the API until SIGTERM or SIGINT, then finishes what is in flight.\n\n" CONFIG_HELP, serve,
      false},
-    {"check", "", "Checks the configuration and lists every mistake with its line.\n\n" CONFIG_HELP, check, false},
+    {"check", "",
+     "Checks the configuration and lists every mistake with its line. Then asks the database, where it can be\n"
+     "reached, for the catalog that results, and warns of datasets that can't be served well.\n"
+     "Ends with 1 for a mistake of the file and for a schema that is not there; not for a warning, nor\n"
+     "for a database that is away.\n\n" CONFIG_HELP "  --offline          checks the file alone\n",
+     check, false},
     {"migrate", "",
      "Brings the database's schema `sluice` up to date, as database.admin.user, and sets the reader's password.\n"
      "Run again, it changes nothing.\n\n" CONFIG_HELP,
@@ -382,7 +395,7 @@ static const struct command commands[] = {
      "ones.\n\n" CONFIG_HELP "  --customer NAME    whose token it is; required\n"
      "  --subject NAME     who uses it; the customer unless told\n"
      "  --tier TIER        none unless told: then limits.default_tier counts\n"
-     "  --scope \"A B\"      what it may do; \"regions:read\" unless told\n"
+     "  --scope \"A B\"      what it may do; \"regions:read datasets:read\" unless told\n"
      "  --lifetime TIME    like 900s, 60m, 12h; 1h unless told\n"
      "  --kid KID          the key of auth.keys; the first one unless told\n"
      "  --key FILE         the private key as PEM, where auth.keys has the public one\n",
@@ -396,7 +409,7 @@ static void usage(FILE *out)
     fputs("sluice " SLUICE_VERSION ": a REST API gateway in front of a data warehouse\n\n"
           "usage: sluice COMMAND [--config FILE] …; each COMMAND explains itself with --help\n\n"
           "  serve              serve the API\n"
-          "  check              check the configuration\n"
+          "  check              check the configuration, and print the catalog it yields\n"
           "  migrate            bring the database up to date\n"
           "  customer add NAME  make a customer\n"
           "  token              print a token for development\n"
@@ -412,13 +425,18 @@ static int wrong_usage(const struct command *command, const char *what)
 
 static int run_command(const struct command *command, int count, char **arguments)
 {
-    static const struct option known[] = {
-        {"config", required_argument, NULL, 'c'},   {"customer", required_argument, NULL, 'u'},
-        {"tier", required_argument, NULL, 't'},     {"scope", required_argument, NULL, 's'},
-        {"subject", required_argument, NULL, 'b'},  {"kid", required_argument, NULL, 'k'},
-        {"lifetime", required_argument, NULL, 'l'}, {"key", required_argument, NULL, 'f'},
-        {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0}};
-    struct options options = {.config = DEFAULT_CONFIG, .scope = "regions:read"};
+    static const struct option known[] = {{"config", required_argument, NULL, 'c'},
+                                          {"customer", required_argument, NULL, 'u'},
+                                          {"tier", required_argument, NULL, 't'},
+                                          {"scope", required_argument, NULL, 's'},
+                                          {"subject", required_argument, NULL, 'b'},
+                                          {"kid", required_argument, NULL, 'k'},
+                                          {"lifetime", required_argument, NULL, 'l'},
+                                          {"key", required_argument, NULL, 'f'},
+                                          {"offline", no_argument, NULL, 'o'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {NULL, 0, NULL, 0}};
+    struct options options = {.config = DEFAULT_CONFIG, .scope = "regions:read datasets:read"};
     const char **places[256] = {
         ['c'] = &options.config,  ['u'] = &options.customer, ['t'] = &options.tier,     ['s'] = &options.scope,
         ['b'] = &options.subject, ['k'] = &options.kid,      ['l'] = &options.lifetime, ['f'] = &options.key};
@@ -429,6 +447,10 @@ static int run_command(const struct command *command, int count, char **argument
         }
         if (found == '?')
             return wrong_usage(command, "unknown option");
+        if (found == 'o') {
+            options.offline = true;
+            continue;
+        }
         *places[found] = optarg;
     }
     if (strcmp(command->name, "customer") == 0) {

@@ -49,6 +49,10 @@ struct config_tier {
     size_t rate_count;
     const struct config_quota *quotas;
     size_t quota_count;
+    /* What a plan may be estimated at before it is refused; 0: no limit. */
+    double budget_cost; /* PostgreSQL's units */
+    uint64_t budget_rows, budget_bytes;
+    size_t page; /* rows of one answer; 0: no cap */
 };
 struct config_weight {
     const char *operation;
@@ -57,6 +61,9 @@ struct config_weight {
 struct config_aggregate {
     const char *column, *function;
 };
+
+struct datasets_schema; /* query/datasets.h: what stands in the file is handed on as it is */
+struct datasets_override;
 
 struct config {
     struct arena arena;
@@ -90,6 +97,15 @@ struct config {
         size_t aggregate_count;
     } serving;
     struct {
+        const struct datasets_schema *schemas; /* at least one; the first one's relations are named bare */
+        size_t schema_count;
+        uint32_t catalog_check_ms;
+        size_t catalog_memory; /* bytes, a worker */
+        const struct datasets_override *overrides;
+        size_t override_count;
+        size_t document_limit; /* datasets */
+    } warehouse;
+    struct {
         const char *address; /* NULL: no Redis */
         struct config_secret password;
         int database;
@@ -120,6 +136,8 @@ struct config {
     struct {
         size_t memory;
         uint32_t ttl_ms, stale_ms, version_poll_ms;
+        size_t answers,
+            answer_max; /* bytes: of all encoded answers of datasets, a worker (0: none are kept), and of one */
     } cache;
     struct {
         enum log_level level;

@@ -85,10 +85,20 @@ static void check_limits(struct config_reader *reader, const struct yaml_node *r
                     "%s is not among limits.tiers; add it there or choose another one", config->limits.default_tier);
 }
 
+static void check_cache(struct config_reader *reader, const struct yaml_node *root)
+{
+    const struct config *config = reader->config;
+    if (config->cache.answers != 0 && config->cache.answer_max > config->cache.answers)
+        config_complain(reader, line_of(root, "cache", "answer_max"), "cache.answer_max",
+                        "is more than cache.answers, of which one answer may be a part; lower it, or give 0 for "
+                        "cache.answers to keep none");
+}
+
 void config_check(struct config_reader *reader, const struct yaml_node *root)
 {
     check_server(reader, root);
     check_secrets(reader, root);
     check_auth(reader, root);
     check_limits(reader, root);
+    check_cache(reader, root);
 }

@@ -34,11 +34,18 @@ void *config_allocate(struct config_reader *reader, size_t count, size_t size);
  */
 bool config_check_keys(struct config_reader *reader, const struct yaml_node *node, const char *path,
                        const char *const *known);
+/* The path of a member, for messages: "limits.tiers" + "free", "auth.keys" + 0. */
+struct config_path {
+    char text[160];
+};
+struct config_path config_join(const char *path, const char *member);
+struct config_path config_join_item(const char *path, size_t index);
 /* The name among `count` that is nearest to `text`, NULL if none is near. */
 const char *config_nearest(struct text text, const char *const *names, size_t count);
 
 /* Scalars, as they stand: false for what they can't be. */
 bool config_parse_duration(struct text text, int64_t *milliseconds) MUST_CHECK;
+bool config_parse_span(struct text text, int64_t *seconds) MUST_CHECK; /* takes d and w too */
 bool config_parse_size(struct text text, int64_t *bytes) MUST_CHECK;
 bool config_parse_network(struct text text, struct config_network *network) MUST_CHECK;
 bool config_parse_rate(struct text text, struct config_rate *rate) MUST_CHECK; /* tokens and window; "10/s" */
@@ -55,6 +62,8 @@ config_read config_read_text, config_read_optional_text, config_read_count, conf
 /* config_section.c: what has a structure of its own. */
 config_read config_read_tls, config_read_keys, config_read_jwks, config_read_address_limit, config_read_tiers,
     config_read_weights, config_read_aggregates, config_read_algorithms;
+/* config_warehouse.c */
+config_read config_read_schemas, config_read_datasets;
 
 /* config_check.c: what no key can tell alone. */
 void config_check(struct config_reader *reader, const struct yaml_node *root);

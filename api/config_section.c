@@ -3,19 +3,14 @@
 
 #include "api/config_read.h"
 
-/* The path of a member, for messages. */
-struct config_path {
-    char text[160];
-};
-
-static struct config_path join(const char *path, const char *member)
+struct config_path config_join(const char *path, const char *member)
 {
     struct config_path joined;
     snprintf(joined.text, sizeof(joined.text), "%s.%s", path, member);
     return joined;
 }
 
-static struct config_path join_item(const char *path, size_t index)
+struct config_path config_join_item(const char *path, size_t index)
 {
     struct config_path joined;
     snprintf(joined.text, sizeof(joined.text), "%s[%zu]", path, index);
@@ -30,7 +25,8 @@ static const char *member_text(struct config_reader *reader, const struct yaml_n
     if (value != NULL && value->kind == YAML_SCALAR && !yaml_is_null(value) && value->text.size != 0)
         return config_string(reader, value->text);
     if (required || (value != NULL && !yaml_is_null(value)))
-        config_complain(reader, value != NULL ? value->line : node->line, join(path, member).text, "needs a text");
+        config_complain(reader, value != NULL ? value->line : node->line, config_join(path, member).text,
+                        "needs a text");
     return NULL;
 }
 
@@ -44,7 +40,8 @@ static uint32_t member_duration(struct config_reader *reader, const struct yaml_
     if (value->kind == YAML_SCALAR && config_parse_duration(value->text, &milliseconds) && milliseconds >= 100 &&
         milliseconds <= 86400000)
         return (uint32_t)milliseconds;
-    config_complain(reader, value->line, join(path, member).text, "needs a duration from 100ms to 24h, like 30s");
+    config_complain(reader, value->line, config_join(path, member).text,
+                    "needs a duration from 100ms to 24h, like 30s");
     return fallback;
 }
 
@@ -84,18 +81,18 @@ void config_read_keys(struct config_reader *reader, const struct config_field *f
     struct config_key *keys = config_allocate(reader, node->count, sizeof(*keys));
     for (size_t i = 0; i < node->count; i++) {
         const struct yaml_node *item = node->items[i];
-        struct config_path path = join_item(field->path, i);
+        struct config_path path = config_join_item(field->path, i);
         if (!config_check_keys(reader, item, path.text, known))
             continue;
         keys[i].kid = member_text(reader, item, path.text, "kid", true);
         keys[i].algorithm = member_text(reader, item, path.text, "algorithm", true);
         keys[i].file = member_text(reader, item, path.text, "file", true);
         if (keys[i].algorithm != NULL && !is_algorithm(keys[i].algorithm))
-            config_complain(reader, item->line, join(path.text, "algorithm").text,
+            config_complain(reader, item->line, config_join(path.text, "algorithm").text,
                             "must be HS256, HS384, HS512, RS256, RS384, RS512, ES256, ES384 or ES512");
         for (size_t k = 0; k < i; k++)
             if (keys[i].kid != NULL && keys[k].kid != NULL && strcmp(keys[i].kid, keys[k].kid) == 0)
-                config_complain(reader, item->line, join(path.text, "kid").text,
+                config_complain(reader, item->line, config_join(path.text, "kid").text,
                                 "stands there twice; every key needs a kid of its own");
     }
     reader->config->auth.keys = keys;
@@ -139,12 +136,12 @@ static void read_rate(struct config_reader *reader, const struct yaml_node *node
     const struct yaml_node *value = yaml_get(node, "rate"), *burst = yaml_get(node, "burst");
     int64_t tokens;
     if (value == NULL || value->kind != YAML_SCALAR || !config_parse_rate(value->text, rate))
-        config_complain(reader, value != NULL ? value->line : node->line, join(path, "rate").text,
+        config_complain(reader, value != NULL ? value->line : node->line, config_join(path, "rate").text,
                         "needs a rate like 10/s, 300/min or 5000/h, 10,000,000 tokens at most");
     if (burst == NULL)
-        config_complain(reader, node->line, join(path, "burst").text,
+        config_complain(reader, node->line, config_join(path, "burst").text,
                         "is missing; give how many calls may come at once");
-    else if (config_read_whole(reader, burst, join(path, "burst").text, 1, 10000000, &tokens))
+    else if (config_read_whole(reader, burst, config_join(path, "burst").text, 1, 10000000, &tokens))
         rate->burst = (uint64_t)tokens;
 }
 
@@ -175,41 +172,80 @@ static void read_quota(struct config_reader *reader, const struct yaml_node *nod
     limit = yaml_get(node, "limit");
     per = yaml_get(node, "per");
     if (limit == NULL)
-        config_complain(reader, node->line, join(path, "limit").text, "is missing");
-    else if (config_read_whole(reader, limit, join(path, "limit").text, 1, 1000000000000, &value))
+        config_complain(reader, node->line, config_join(path, "limit").text, "is missing");
+    else if (config_read_whole(reader, limit, config_join(path, "limit").text, 1, 1000000000000, &value))
         quota->limit = (uint64_t)value;
     quota->per_month = per != NULL && text_equal(per->text, TEXT("month"));
     if (!quota->per_month && (per == NULL || !text_equal(per->text, TEXT("day"))))
-        config_complain(reader, per != NULL ? per->line : node->line, join(path, "per").text, "must be day or month");
+        config_complain(reader, per != NULL ? per->line : node->line, config_join(path, "per").text,
+                        "must be day or month");
 }
 
 #define MAX_RATES 4
 #define MAX_QUOTAS 4 /* together they fit LIMIT_MAX_POLICIES */
 
+/* {cost: 0, rows: 0, bytes: 0}; what is missing is not limited. */
+static void read_budget(struct config_reader *reader, const struct yaml_node *node, const char *path,
+                        struct config_tier *tier)
+{
+    static const char *const known[] = {"cost", "rows", "bytes", NULL};
+    int64_t value;
+    if (!config_check_keys(reader, node, path, known))
+        return;
+    const struct yaml_node *cost = yaml_get(node, "cost"), *rows = yaml_get(node, "rows"),
+                           *bytes = yaml_get(node, "bytes");
+    if (cost != NULL &&
+        (cost->kind != YAML_SCALAR || !text_to_double(cost->text, &tier->budget_cost) || !(tier->budget_cost >= 0)))
+        config_complain(reader, cost->line, config_join(path, "cost").text,
+                        "needs a cost in PostgreSQL's units, like 100000; 0 for no limit");
+    if (rows != NULL && config_read_whole(reader, rows, config_join(path, "rows").text, 0, 1000000000000000, &value))
+        tier->budget_rows = (uint64_t)value;
+    if (bytes == NULL)
+        return;
+    if (bytes->kind == YAML_SCALAR && config_parse_size(bytes->text, &value))
+        tier->budget_bytes = (uint64_t)value;
+    else
+        config_complain(reader, bytes->line, config_join(path, "bytes").text,
+                        "needs a size, like 64MB or 1GB; 0 for no limit");
+}
+
+static void read_plan_limits(struct config_reader *reader, const struct yaml_node *node, const char *path,
+                             struct config_tier *tier)
+{
+    const struct yaml_node *budget = yaml_get(node, "budget"), *page = yaml_get(node, "page");
+    int64_t rows;
+    if (budget != NULL && !yaml_is_null(budget))
+        read_budget(reader, budget, config_join(path, "budget").text, tier);
+    if (page != NULL && config_read_whole(reader, page, config_join(path, "page").text, 0, 1000000000, &rows))
+        tier->page = (size_t)rows;
+}
+
 static void read_tier(struct config_reader *reader, const struct yaml_node *node, const char *path,
                       struct config_tier *tier)
 {
-    static const char *const known[] = {"rates", "quotas", NULL}, *const rate_keys[] = {"rate", "burst", NULL};
+    static const char *const known[] = {"rates", "quotas", "budget", "page", NULL}, *const rate_keys[] = {
+                                                                                        "rate", "burst", NULL};
     if (!config_check_keys(reader, node, path, known))
         return;
+    read_plan_limits(reader, node, path, tier);
     const struct yaml_node *rates = yaml_get(node, "rates"), *quotas = yaml_get(node, "quotas");
     struct config_rate *rate_items = config_allocate(reader, MAX_RATES, sizeof(*rate_items));
     struct config_quota *quota_items = config_allocate(reader, MAX_QUOTAS, sizeof(*quota_items));
     if (rates != NULL && (rates->kind != YAML_SEQUENCE || rates->count > MAX_RATES))
-        config_complain(reader, rates->line, join(path, "rates").text,
+        config_complain(reader, rates->line, config_join(path, "rates").text,
                         "needs a list of at most %d rates, like [{rate: 10/s, burst: 20}]", MAX_RATES);
     else
         for (size_t i = 0; rates != NULL && i < rates->count; i++) {
-            struct config_path item = join_item(join(path, "rates").text, i);
+            struct config_path item = config_join_item(config_join(path, "rates").text, i);
             if (config_check_keys(reader, rates->items[i], item.text, rate_keys))
                 read_rate(reader, rates->items[i], item.text, &rate_items[tier->rate_count++]);
         }
     if (quotas != NULL && (quotas->kind != YAML_SEQUENCE || quotas->count > MAX_QUOTAS))
-        config_complain(reader, quotas->line, join(path, "quotas").text,
+        config_complain(reader, quotas->line, config_join(path, "quotas").text,
                         "needs a list of at most %d quotas, like [{limit: 10000, per: day}]", MAX_QUOTAS);
     else
         for (size_t i = 0; quotas != NULL && i < quotas->count; i++)
-            read_quota(reader, quotas->items[i], join_item(join(path, "quotas").text, i).text,
+            read_quota(reader, quotas->items[i], config_join_item(config_join(path, "quotas").text, i).text,
                        &quota_items[tier->quota_count++]);
     tier->rates = rate_items;
     tier->quotas = quota_items;
@@ -226,7 +262,7 @@ void config_read_tiers(struct config_reader *reader, const struct config_field *
         tiers[i].name = config_string(reader, node->pairs[i].key->text);
         if (node->pairs[i].key->text.size == 0 || node->pairs[i].key->text.size > 40)
             config_complain(reader, node->pairs[i].key->line, field->path, "a tier's name has 1 to 40 characters");
-        read_tier(reader, node->pairs[i].value, join(field->path, tiers[i].name).text, &tiers[i]);
+        read_tier(reader, node->pairs[i].value, config_join(field->path, tiers[i].name).text, &tiers[i]);
     }
     reader->config->limits.tiers = tiers;
     reader->config->limits.tier_count = node->count;
@@ -243,8 +279,8 @@ void config_read_weights(struct config_reader *reader, const struct config_field
     for (size_t i = 0; i < node->count; i++) {
         int64_t weight = 1;
         weights[i].operation = config_string(reader, node->pairs[i].key->text);
-        if (config_read_whole(reader, node->pairs[i].value, join(field->path, weights[i].operation).text, 1, 1000000,
-                              &weight))
+        if (config_read_whole(reader, node->pairs[i].value, config_join(field->path, weights[i].operation).text, 1,
+                              1000000, &weight))
             weights[i].weight = (uint64_t)weight;
     }
     reader->config->limits.weights = weights;
@@ -268,7 +304,7 @@ void config_read_aggregates(struct config_reader *reader, const struct config_fi
             if (text_equal(pair->value->text, text_from_string(functions[k])))
                 aggregates[i].function = functions[k];
         if (aggregates[i].function == NULL)
-            config_complain(reader, pair->value->line, join(field->path, aggregates[i].column).text,
+            config_complain(reader, pair->value->line, config_join(field->path, aggregates[i].column).text,
                             "must be mean, sum, min or max");
     }
     reader->config->serving.aggregates = aggregates;

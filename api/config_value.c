@@ -99,6 +99,13 @@ bool config_parse_duration(struct text text, int64_t *milliseconds)
     return parse_with_unit(text, units, factors, 4, milliseconds);
 }
 
+bool config_parse_span(struct text text, int64_t *seconds)
+{
+    static const char *const units[] = {"s", "m", "h", "d", "w"};
+    static const int64_t factors[] = {1, 60, 3600, 86400, 604800};
+    return parse_with_unit(text, units, factors, 5, seconds);
+}
+
 bool config_parse_size(struct text text, int64_t *bytes)
 {
     static const char *const units[] = {"", "KB", "MB", "GB"};

@@ -45,6 +45,8 @@ static void append_rows(struct request *request, struct rows_state *state, const
     }
     if (count == 0)
         return;
+    if (state->options.on_rows != NULL)
+        state->options.on_rows(request, rows, count);
     rows_encoder_append(state->encoder, rows, 0, count, respond_buffer(&request->respond));
     request->rows += count;
     /* Row by row only: of a result that comes whole the rows behind are in the buffer already. */
@@ -66,17 +68,21 @@ static void end_rows(struct request *request)
         return;
     }
     rows_encoder_end(state->encoder, respond_buffer(&request->respond));
-    if (state->more && state->options.on_more != NULL)
-        state->options.on_more(request);
-    respond_finish(request);
+    if (state->options.on_end == NULL || state->options.on_end(request, state->more))
+        respond_finish(request);
+}
+
+void execute_asked(struct request *request)
+{
+    request->database_query = NULL;
+    request->database_us += clock_monotonic_us() - request->database_started_us;
+    gone_stop(&request->gone);
 }
 
 static void stop_query(struct request *request)
 {
     postgres_cancel(request->database_query);
-    request->database_query = NULL;
-    request->database_us = clock_monotonic_us() - request->database_started_us;
-    gone_stop(&request->gone);
+    execute_asked(request);
 }
 
 static void on_rows(void *context, const struct postgres_rows *rows)
@@ -84,7 +90,8 @@ static void on_rows(void *context, const struct postgres_rows *rows)
     struct request *request = context;
     struct rows_state *state = request->executor;
     if (state->encoder == NULL) {
-        state->encoder = rows_encoder_create(&request->arena, request->format, rows);
+        state->options.encoding.format = request->format;
+        state->encoder = rows_encoder_create(&request->arena, &state->options.encoding, rows);
         if (state->encoder == NULL) {
             state->failed = true;
             return;
@@ -115,9 +122,10 @@ static void on_drain(struct request *request)
 static void on_done(void *context, const struct postgres_error *error)
 {
     struct request *request = context;
-    request->database_query = NULL;
-    request->database_us = clock_monotonic_us() - request->database_started_us;
-    gone_stop(&request->gone);
+    const struct rows_state *state = request->executor;
+    execute_asked(request);
+    if (error != NULL && state->options.on_error != NULL && state->options.on_error(request, error))
+        return;
     if (error != NULL) {
         log_query_error(&request->plan, request->id, error);
         problem_send_status(request, blame(error));
@@ -143,6 +151,25 @@ static void on_gone(struct gone_watch *watch)
     request->respond.complete = false;
 }
 
+/* While the worker stops, the reading side of connections that were idle is shut: that is no client who left. */
+static void watch_client(struct request *request)
+{
+    h2o_conn_t *connection = request->h2o->conn;
+    if (!request->worker->stopping)
+        gone_start(request->worker->gone, &request->gone,
+                   h2o_socket_get_fd(connection->callbacks->get_socket(connection)), on_gone);
+}
+
+enum status execute_ask(struct request *request, struct postgres *lane, const struct postgres_call *call,
+                        const struct postgres_handlers *handlers)
+{
+    request->database_started_us = clock_monotonic_us();
+    enum status status = postgres_start(lane, call, handlers, request, &request->database_query);
+    if (status == STATUS_OK)
+        watch_client(request);
+    return status;
+}
+
 enum stage_verdict execute_rows(struct request *request, const struct execute_rows *options)
 {
     static const struct postgres_handlers handlers = {on_rows, on_done};
@@ -157,16 +184,16 @@ enum stage_verdict execute_rows(struct request *request, const struct execute_ro
     struct postgres *lane = request->plan.lane == PLAN_FAST ? worker->fast : worker->scan;
     /* A page is looked at row by row, because it may end early. */
     bool small = !options->head.whole && request->plan.rows_at_most != 0 && request->plan.rows_at_most <= WHOLE_ROWS;
-    enum status status = (small ? postgres_start_whole : postgres_start)(
-        lane, &request->plan.statement, request->plan.parameters, &handlers, request, &request->database_query);
+    const struct postgres_call call = {.statement = &request->plan.statement,
+                                       .parameters = request->plan.parameters,
+                                       .settings = request->plan.settings,
+                                       .setting_count = request->plan.setting_count,
+                                       .whole = small};
+    enum status status = postgres_start(lane, &call, &handlers, request, &request->database_query);
     if (status != STATUS_OK)
         return problem_send_status(request, status);
-    /* While the worker stops, the reading side of connections that were idle is shut: that is no client who left. */
-    if (request->plan.lane != PLAN_FAST && !worker->stopping) {
-        h2o_conn_t *connection = request->h2o->conn;
-        gone_start(worker->gone, &request->gone, h2o_socket_get_fd(connection->callbacks->get_socket(connection)),
-                   on_gone);
-    }
+    if (request->plan.lane != PLAN_FAST)
+        watch_client(request);
     return STAGE_WAIT;
 }
 
@@ -214,9 +241,9 @@ void execute_load_start(struct execute_load *load, enum status planned)
     static const struct postgres_handlers handlers = {on_load_rows, on_load_done};
     struct postgres_query *query;
     enum status status = planned;
+    const struct postgres_call call = {.statement = &load->plan.statement, .parameters = load->plan.parameters};
     if (status == STATUS_OK)
-        status =
-            postgres_start(load->worker->fast, &load->plan.statement, load->plan.parameters, &handlers, load, &query);
+        status = postgres_start(load->worker->fast, &call, &handlers, load, &query);
     if (status != STATUS_OK)
         load_end(load, status);
 }

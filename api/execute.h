@@ -6,14 +6,29 @@
 
 struct execute_rows {
     struct respond_head head;
-    uint64_t limit; /* rows that may be encoded; 0: all */
+    struct rows_options encoding; /* its format is request->format */
+    uint64_t limit;               /* rows that may be encoded; 0: all */
+    /* The first `count` rows of `rows` are about to be encoded. May be NULL. */
+    void (*on_rows)(struct request *request, const struct postgres_rows *rows, size_t count);
     /* Row number `limit` is at hand, `row` in `rows`: whatever is needed to say where to go on. May be NULL. */
     void (*on_last)(struct request *request, const struct postgres_rows *rows, size_t row);
-    /* There was a row past the limit; called before the answer ends. May be NULL. */
-    void (*on_more)(struct request *request);
+    /* Every row that is sent is in the answer; `more`: there was one past the limit. Before the answer ends: as long as
+     * it has not begun (request->respond.started) its head may still be changed. False: it was answered otherwise. May
+     * be NULL. */
+    bool (*on_end)(struct request *request, bool more);
+    /* The query has failed; true: whatever follows was seen to. May be NULL. */
+    bool (*on_error)(struct request *request, const struct postgres_error *error);
 };
 /* Runs request->plan and answers with its rows in request->format. A client that leaves cancels the query. */
 enum stage_verdict execute_rows(struct request *request, const struct execute_rows *options);
+
+/* A question whose answer decides what follows: asked on the request's behalf before its answer begins, in `lane`. Rows
+ * come to on_rows (perhaps more than once), then on_done; a client that leaves cancels it. STATUS_OK, or why it could
+ * not be asked. */
+enum status execute_ask(struct request *request, struct postgres *lane, const struct postgres_call *call,
+                        const struct postgres_handlers *handlers) MUST_CHECK;
+/* For on_done of such a question: it has ended. */
+void execute_asked(struct request *request);
 
 /* A load of the cache: a plan of its own, because it outlives the request that began it. */
 struct execute_load {

@@ -46,6 +46,8 @@ void metrics_add(struct metrics *sum, const struct metrics *other)
     ADD_COUNTERS(sum->scan, other->scan);
     ADD_COUNTERS(sum->redis, other->redis);
     ADD_COUNTERS(sum->cache, other->cache);
+    ADD_COUNTERS(sum->answers, other->answers);
+    ADD_COUNTERS(sum->datasets, other->datasets);
     ADD_COUNTERS(sum->limiter, other->limiter);
     ADD_COUNTERS(sum->tokens, other->tokens);
 }
@@ -153,6 +155,14 @@ static void append_caches(struct buffer *out, const struct metrics *sum)
     append_one(out, "sluice_cache_coalesced_total", "counter", "", sum->cache.coalesced);
     append_one(out, "sluice_cache_bytes", "gauge", "", sum->cache.bytes);
     append_one(out, "sluice_cache_entries", "gauge", "", sum->cache.entries);
+    append_one(out, "sluice_answers_kept_total", "counter", "{result=\"hit\"}", sum->answers.hits_memory);
+    append_one(out, "sluice_answers_kept_bytes", "gauge", "", sum->answers.bytes);
+    append_one(out, "sluice_datasets_total", "counter", "{result=\"known\"}", sum->datasets.hits);
+    append_one(out, "sluice_datasets_total", NULL, "{result=\"asked\"}", sum->datasets.misses);
+    append_one(out, "sluice_datasets_checks_total", "counter", "", sum->datasets.checks);
+    append_one(out, "sluice_datasets_changes_total", "counter", "", sum->datasets.changes);
+    append_one(out, "sluice_datasets_bytes", "gauge", "", sum->datasets.bytes);
+    append_one(out, "sluice_datasets_entries", "gauge", "", sum->datasets.entries);
     append_one(out, "sluice_tokens_total", "counter", "{result=\"hit\"}", sum->tokens.hits);
     append_one(out, "sluice_tokens_total", NULL, "{result=\"verified\"}", sum->tokens.verified);
     append_one(out, "sluice_tokens_total", NULL, "{result=\"refused\"}", sum->tokens.refused);

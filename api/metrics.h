@@ -9,6 +9,7 @@
 #include "drivers/postgres.h"
 #include "limit/limiter.h"
 #include "openapi/openapi.h"
+#include "query/datasets.h"
 
 #define METRICS_BUCKETS 14
 #define METRICS_MAX_OPERATIONS 64 /* the last one counts what found no operation */
@@ -31,7 +32,8 @@ struct metrics {
     bool fast_up, scan_up, redis_configured, redis_up;
     struct postgres_statistics fast, scan;
     struct redis_statistics redis;
-    struct cache_statistics cache;
+    struct cache_statistics cache, answers;
+    struct datasets_statistics datasets;
     struct limiter_statistics limiter;
     struct tokens_statistics tokens;
 };

@@ -26,6 +26,14 @@ static const struct {
     [PROBLEM_METHOD_NOT_ALLOWED] = {"method-not-allowed", "The method is not allowed here", "Method Not Allowed", 405,
                                     0},
     [PROBLEM_NOT_ACCEPTABLE] = {"not-acceptable", "No acceptable media type", "Not Acceptable", 406, 0},
+    [PROBLEM_UNSUPPORTED_MEDIA] = {"unsupported-media-type", "The body is of another type", "Unsupported Media Type",
+                                   415, 0},
+    [PROBLEM_INVALID_BODY] = {"invalid-body", "The body is wrong", "Bad Request", 400, 0},
+    [PROBLEM_NOT_ONE_ROW] = {"not-one-row", "Not exactly one row", "Not Acceptable", 406, 0},
+    [PROBLEM_RANGE] = {"range-not-satisfiable", "The range lies outside of the rows", "Range Not Satisfiable", 416, 0},
+    [PROBLEM_OVER_BUDGET] = {"over-budget", "The plan is over the tier's budget", "Unprocessable Content", 422, 0},
+    [PROBLEM_UNSUPPORTED_OPERATOR] = {"unsupported-operator", "The column's type lacks the operator", "Not Found", 404,
+                                      0},
     [PROBLEM_URI_TOO_LONG] = {"uri-too-long", "The request target is too long", "URI Too Long", 414, 0},
     [PROBLEM_TOO_MANY_HEADERS] = {"too-many-headers", "Too many header lines", "Request Header Fields Too Large", 431,
                                   0},
@@ -68,6 +76,10 @@ void problem_append(struct buffer *out, enum problem problem, struct text detail
         json_field_string(&json, "in", mistake->place);
         json_field_string(&json, "field", mistake->field);
         json_field_string(&json, "message", mistake->message);
+        if (mistake->column != 0)
+            json_field_int64(&json, "column", mistake->column);
+        if (mistake->sqlstate != NULL)
+            json_field_string(&json, "sqlstate", mistake->sqlstate);
         json_close_object(&json);
         json_close_array(&json);
     }
@@ -165,7 +177,8 @@ enum stage_verdict problem_send_mistake(struct request *request, enum problem pr
                                         const struct problem_mistake *mistake)
 {
     char detail[1024];
-    snprintf(detail, sizeof(detail), "%s parameter %s: %s", mistake->place, mistake->field, mistake->message);
+    snprintf(detail, sizeof(detail), strcmp(mistake->place, "body") == 0 ? "%s%s: %s" : "%s parameter %s: %s",
+             mistake->place, mistake->field, mistake->message);
     return send_problem(request, problem, text_from_string(detail), mistake);
 }
 

@@ -17,6 +17,12 @@ enum problem {
     PROBLEM_NOT_FOUND,
     PROBLEM_METHOD_NOT_ALLOWED,
     PROBLEM_NOT_ACCEPTABLE,
+    PROBLEM_UNSUPPORTED_MEDIA,
+    PROBLEM_INVALID_BODY,
+    PROBLEM_NOT_ONE_ROW,
+    PROBLEM_RANGE,
+    PROBLEM_OVER_BUDGET,
+    PROBLEM_UNSUPPORTED_OPERATOR,
     PROBLEM_URI_TOO_LONG,
     PROBLEM_TOO_MANY_HEADERS,
     PROBLEM_RATE_LIMITED,
@@ -32,6 +38,8 @@ int problem_status(enum problem problem);
 
 struct problem_mistake { /* what stood where; for invalid parameters */
     const char *place, *field, *message;
+    unsigned column;      /* in the decoded value, from 1; 0: not told */
+    const char *sqlstate; /* the database's, where it tells nothing about what the caller may not see; NULL: none */
 };
 /* {"type":"urn:sluice:problem:…","title":…,"status":…,"detail":…,"instance":…,"request_id":…,"errors":[…]}. `mistake`
  * may be NULL. */

@@ -103,6 +103,14 @@ static void read_header(struct request *request, const h2o_header_t *header)
         headers->origin = value;
     else if (h2o_memis(name->base, name->len, H2O_STRLIT("traceparent")))
         headers->traceparent = value;
+    else if (h2o_memis(name->base, name->len, H2O_STRLIT("prefer")))
+        headers->prefer = join_list(request, headers->prefer, value);
+    else if (name == &H2O_TOKEN_RANGE->buf)
+        headers->range = value;
+    else if (h2o_memis(name->base, name->len, H2O_STRLIT("range-unit")))
+        headers->range_unit = value;
+    else if (h2o_memis(name->base, name->len, H2O_STRLIT("accept-profile")))
+        headers->accept_profile = value;
     else if (h2o_memis(name->base, name->len, H2O_STRLIT("access-control-request-method")))
         headers->preflight_method = value;
 }
@@ -226,6 +234,10 @@ static void request_dispose(void *memory)
         cache_cancel(request->cache_wait);
     if (request->database_query != NULL)
         postgres_cancel(request->database_query);
+    if (request->dataset_wait != NULL)
+        datasets_cancel(request->dataset_wait);
+    if (request->dataset != NULL)
+        dataset_unref(request->dataset);
     respond_dispose(request);
     if (request->principal != NULL)
         principal_unref(request->principal);
@@ -284,5 +296,13 @@ void request_run(struct request *request)
 void request_resume(struct request *request)
 {
     request->resumed = true;
+    request_run(request);
+}
+
+void request_plan_again(struct request *request)
+{
+    while (strcmp(stages[request->stage].name, "plan") != 0)
+        request->stage--;
+    request->resumed = request->has_plan = false;
     request_run(request);
 }

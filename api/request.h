@@ -14,6 +14,7 @@
 #include "api/worker.h"
 #include "auth/principal.h"
 #include "base/arena.h"
+#include "query/datasets.h"
 #include "query/plan.h"
 #include "query/rows.h"
 
@@ -22,7 +23,7 @@
 /* The headers that the request path itself reads. */
 struct request_headers {
     struct text authorization, accept, accept_encoding, if_none_match, forwarded_for, origin, traceparent,
-        preflight_method;
+        preflight_method, prefer /* all lines, joined by commas */, range, range_unit, accept_profile;
     bool authorization_repeated;
 };
 
@@ -56,7 +57,9 @@ struct request {
     struct limit_wait *limit_wait;
     struct cache_wait *cache_wait;
     struct postgres_query *database_query;
+    struct datasets_wait *dataset_wait;
     struct gone_watch gone;
+    const struct dataset *dataset; /* a reference is held; NULL: none */
     /* What a waiting stage was told. */
     enum tokens_verdict token_verdict;
     const char *token_reason;
@@ -77,6 +80,9 @@ int request_begin(h2o_handler_t *handler, h2o_req_t *h2o);
 void request_run(struct request *request);
 /* The waiting stage is done: the next one follows. */
 void request_resume(struct request *request);
+/* From a stage behind it back to the plan, as if nothing had been planned: what it was made from has changed. The
+ * answer must not have begun. */
+void request_plan_again(struct request *request);
 /* The value of the handler's parameter `index`. */
 static inline const struct openapi_value *request_value(const struct request *request, size_t index)
 {

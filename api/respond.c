@@ -93,13 +93,38 @@ static void add_timing(struct request *request)
     ADD_NAMED(request, "server-timing", text_of(value, (size_t)(at - value)));
 }
 
+/* A relation may have any name: what a quoted string of RFC 8941 can't hold is percent-encoded. At most three bytes for
+ * each. */
+static char *put_quoted(char *at, struct text name)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    for (size_t i = 0; i < name.size; i++) {
+        unsigned char byte = (unsigned char)name.data[i];
+        if (byte > 0x20 && byte < 0x7F && byte != '"' && byte != '\\' && byte != '%') {
+            *at++ = (char)byte;
+            continue;
+        }
+        *at++ = '%';
+        *at++ = digits[byte >> 4];
+        *at++ = digits[byte & 15];
+    }
+    return at;
+}
+
+/* An estimate, as a number of at most 19 digits. */
+static uint64_t whole(double estimate)
+{
+    return estimate > 0 ? (estimate < 9e18 ? (uint64_t)(estimate + 0.5) : (uint64_t)9e18) : 0;
+}
+
+/* Sluice-Plan: target=warehouse, lane=scan, relation="weather_daily", cache=none, cost=120, rows=365 */
 static void add_plan(struct request *request)
 {
     if (!request->has_plan)
         return;
     const char *target = plan_target_name(request->plan.target), *lane = plan_lane_name(request->plan.lane);
     const char *cache = request->cache_name != NULL ? request->cache_name : "none";
-    char *value = arena_alloc(&request->arena, 96 + request->plan.relation.size);
+    char *value = arena_alloc(&request->arena, 160 + 4 * request->plan.relation.size);
     if (value == NULL)
         return;
     char *at = PUT(value, "target=");
@@ -107,9 +132,15 @@ static void add_plan(struct request *request)
     at = PUT(at, ", lane=");
     at = put_text(at, lane, strlen(lane));
     at = PUT(at, ", relation=\"");
-    at = put_text(at, request->plan.relation.data, request->plan.relation.size);
+    at = put_quoted(at, request->plan.relation);
     at = PUT(at, "\", cache=");
     at = put_text(at, cache, strlen(cache));
+    if (request->plan.estimate.known) {
+        at = PUT(at, ", cost=");
+        at = put_number(at, whole(request->plan.estimate.cost));
+        at = PUT(at, ", rows=");
+        at = put_number(at, whole(request->plan.estimate.rows));
+    }
     ADD_NAMED(request, "sluice-plan", text_of(value, (size_t)(at - value)));
 }
 
@@ -126,9 +157,9 @@ static void add_cors(struct request *request)
         if (!any && !text_equal(text_from_string(*origins), request->headers.origin))
             continue;
         ADD_NAMED(request, "access-control-allow-origin", any ? TEXT("*") : request->headers.origin);
-        ADD_NAMED(
-            request, "access-control-expose-headers",
-            TEXT("ETag, Link, RateLimit, RateLimit-Policy, Retry-After, Server-Timing, Sluice-Plan, X-Request-Id"));
+        ADD_NAMED(request, "access-control-expose-headers",
+                  TEXT("Content-Location, Content-Range, ETag, Link, Preference-Applied, RateLimit, RateLimit-Policy, "
+                       "Retry-After, Server-Timing, Sluice-Plan, X-Request-Id"));
         return;
     }
 }
@@ -147,6 +178,8 @@ static void add_representation_headers(struct request *request, const struct res
         struct text link = arena_copy(&request->arena, head->link);
         add_header(request, H2O_TOKEN_LINK, link.data, link.size);
     }
+    for (size_t i = 0; i < head->header_count; i++)
+        add_named(request, head->headers[i].name.data, head->headers[i].name.size, head->headers[i].value);
 }
 
 /* Everything but the length. */
@@ -170,12 +203,12 @@ static void set_head(struct request *request, const struct respond_head *head)
     add_cors(request);
 }
 
-/* The whole body in one piece. */
+/* The whole body in one piece. A HEAD whose body nobody made (data == NULL) tells no length. */
 static void send_whole(struct request *request, struct text body)
 {
     struct respond *respond = &request->respond;
     h2o_req_t *req = request->h2o;
-    req->res.content_length = body.size;
+    req->res.content_length = body.data == NULL && request_is_head(request) ? SIZE_MAX : body.size;
     respond->started = respond->finished = respond->complete = true;
     respond->generator = (h2o_generator_t){NULL, on_stop};
     h2o_start_response(req, &respond->generator);

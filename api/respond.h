@@ -16,6 +16,10 @@ struct gzip;
 #define RESPOND_HIGH_WATER ((size_t)64 << 10) /* a stream's producer is paused above this */
 #define RESPOND_GZIP_MINIMUM 1024             /* bytes: below, gzip costs more than it saves */
 
+struct respond_header {
+    struct text name, value; /* name in lower case */
+};
+
 /* What an answer says of itself besides its body. */
 struct respond_head {
     int status;
@@ -26,6 +30,8 @@ struct respond_head {
     struct text link;          /* TEXT_NONE: none; copied */
     bool vary;                 /* the body depends on Accept and Accept-Encoding */
     bool whole; /* never becomes a stream: its head says something that is known only at the end (Link) */
+    const struct respond_header *headers; /* more of them; must last until the answer begins */
+    size_t header_count;
 };
 
 struct respond {

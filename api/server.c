@@ -14,9 +14,10 @@
 
 #define SECRET_CEILING 65536
 #define CURSOR_KEY_MINIMUM 32
-#define RETRY_MS 500                       /* between two tries to reach the database at the start */
-#define LIMITER_KEYS 1000000               /* of the process' own store */
-#define BODILESS_ENTITY ((size_t)64 << 10) /* what is read of a body that no operation wants, before the refusal */
+#define RETRY_MS 500                    /* between two tries to reach the database at the start */
+#define FORGET_MS 10000                 /* a dataset that nobody asked for this long is not watched any more */
+#define LIMITER_KEYS 1000000            /* of the process' own store */
+#define BODY_ENTITY ((size_t)128 << 10) /* of a request's body: all that an operation of this listener takes */
 
 static enum status read_secrets(struct server *server, struct failure *failure)
 {
@@ -261,14 +262,6 @@ const struct limit_tier *server_tier(const struct server *server, struct text na
 
 /* HTTP. */
 
-static bool takes_bodies(const struct openapi *contract)
-{
-    for (size_t i = 0; i < openapi_operation_count(contract); i++)
-        if (openapi_operation_at(contract, i)->body != NULL)
-            return true;
-    return false;
-}
-
 static void configure_http(struct server *server)
 {
     const struct config *config = server->config;
@@ -277,10 +270,9 @@ static void configure_http(struct server *server)
     server->http.http1.upgrade_to_http2 = 0;
     server->http.http1.req_timeout = config->server.request_timeout_ms;
     server->http.handshake_timeout = config->server.request_timeout_ms;
-    /* h2o buffers a body before anyone has looked at the token: what nobody wants isn't taken. */
-    server->http.max_request_entity_size = takes_bodies(server->contract) || config->server.max_body < BODILESS_ENTITY
-                                               ? config->server.max_body
-                                               : BODILESS_ENTITY;
+    /* h2o buffers a body before anyone has looked at the token: no more is taken than the operations need. */
+    server->http.max_request_entity_size =
+        config->server.max_body < BODY_ENTITY ? config->server.max_body : BODY_ENTITY;
     h2o_hostconf_t *host = h2o_config_register_host(&server->http, h2o_iovec_init(H2O_STRLIT("default")), 65535);
     h2o_handler_t *handler = h2o_create_handler(h2o_config_register_path(host, "/", 0), sizeof(*handler));
     handler->on_req = request_begin;
@@ -312,6 +304,13 @@ enum status server_create(const struct config *config, const struct handler *con
     if (server == NULL)
         return failure_set(failure, STATUS_FAILED, "out of memory");
     server->config = config;
+    server->datasets = (struct datasets_options){.schemas = config->warehouse.schemas,
+                                                 .schema_count = config->warehouse.schema_count,
+                                                 .overrides = config->warehouse.overrides,
+                                                 .override_count = config->warehouse.override_count,
+                                                 .memory = config->warehouse.catalog_memory,
+                                                 .check_ms = config->warehouse.catalog_check_ms,
+                                                 .forget_ms = FORGET_MS};
     enum status status = load_contract(server, handlers, handler_count, failure);
     if (status == STATUS_OK)
         status = read_secrets(server, failure);

@@ -11,6 +11,7 @@
 #include "limit/limiter.h"
 #include "openapi/openapi.h"
 #include "query/catalog.h"
+#include "query/datasets.h"
 #include "query/summary.h"
 #include "query/versions.h"
 
@@ -24,6 +25,7 @@ struct server {
     struct catalog *catalog;
     struct versions *versions;
     struct summary *summary;
+    struct datasets_options datasets; /* borrows from the configuration */
     struct keys_store *keys;
     struct limiter_store *limiter_store;
     struct audit_sink *sink;   /* NULL: log.requests is off */

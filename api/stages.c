@@ -157,7 +157,8 @@ static void on_token(void *context, enum tokens_verdict verdict, const struct pr
 
 static enum stage_verdict stage_authenticate(struct request *request)
 {
-    if (request->binding->operation->is_public)
+    const struct openapi_operation *operation = request->binding->operation;
+    if (operation->is_public || (operation->optional_auth && request->headers.authorization.data == NULL))
         return STAGE_NEXT;
     if (!request->resumed) {
         request->token_wait = tokens_verify(request->worker->tokens, request->headers.authorization,
@@ -196,7 +197,7 @@ static enum stage_verdict stage_customer_limit(struct request *request)
 static enum stage_verdict stage_authorize(struct request *request)
 {
     const struct openapi_operation *operation = request->binding->operation;
-    for (size_t i = 0; !operation->is_public && i < operation->scope_count; i++)
+    for (size_t i = 0; request->principal != NULL && i < operation->scope_count; i++)
         if (!principal_has_scope(request->principal, operation->scopes[i]))
             return problem_send(request, PROBLEM_MISSING_SCOPE,
                                 "%.*s needs the scope %.*s, which the token does not carry", TEXT_ARGS(operation->id),
@@ -233,15 +234,42 @@ static enum stage_verdict choose_format(struct request *request)
                         "format=json|csv|ndjson");
 }
 
+/* Bodies are JSON, whole and small: what streams has a listener of its own. */
+static enum stage_verdict check_body(struct request *request)
+{
+    const struct openapi_operation *operation = request->route.operation;
+    h2o_req_t *req = request->h2o;
+    struct text body = text_of(req->entity.base, req->entity.base != NULL ? req->entity.len : 0);
+    ssize_t index = h2o_find_header(&req->headers, H2O_TOKEN_CONTENT_TYPE, -1);
+    if (body.size == 0)
+        return operation->body_required
+                   ? problem_send(request, PROBLEM_INVALID_BODY, "%.*s needs a body of the type application/json",
+                                  TEXT_ARGS(operation->id))
+                   : STAGE_NEXT;
+    struct text type =
+        index < 0 ? TEXT_NONE : text_of(req->headers.entries[index].value.base, req->headers.entries[index].value.len);
+    if (!text_equal_ignoring_case(text_trim(text_split(&type, ';')), TEXT("application/json")))
+        return problem_send(request, PROBLEM_UNSUPPORTED_MEDIA,
+                            "send the body as JSON, with the header Content-Type: application/json");
+    struct openapi_mistake mistake = {0};
+    if (openapi_validate_body(operation, body, &mistake) == STATUS_OK)
+        return STAGE_NEXT;
+    struct problem_mistake told = {.place = "body", .field = mistake.field, .message = mistake.message};
+    return problem_send_mistake(request, PROBLEM_INVALID_BODY, &told);
+}
+
 static enum stage_verdict stage_validate(struct request *request)
 {
     struct openapi_input input = {&request->route, request->query, header_value, request};
     struct openapi_mistake mistake = {0};
     if (openapi_validate(&input, &request->arena, &request->values, &mistake) != STATUS_OK) {
         static const char *const places[] = {"path", "query", "header"};
-        struct problem_mistake told = {places[mistake.place], mistake.field, mistake.message};
+        struct problem_mistake told = {
+            .place = places[mistake.place], .field = mistake.field, .message = mistake.message};
         return problem_send_mistake(request, PROBLEM_INVALID_PARAMETER, &told);
     }
+    if (request->route.operation->body != NULL && check_body(request) != STAGE_NEXT)
+        return STAGE_DONE;
     return choose_format(request);
 }
 

@@ -17,6 +17,9 @@
 #define SCAN_IDLE_MS 60000
 #define SEND_TIMEOUT_MS                                                                                                \
     60000 /* a peer that acknowledges nothing for this long is dropped: after the sweep has judged it */
+#define DESCRIBE_QUEUE 1024
+#define DESCRIBE_TIMEOUT_MS 2000
+#define VERDICTS 4096      /* EXPLAINed statements remembered */
 #define LAST_WORDS_MS 3000 /* after the deadline: until cut connections must be gone; a token waits 2 s for its key */
 
 /* What every connection of ours is told after login. Rows are read as text, so their forms must not depend on how the
@@ -54,12 +57,20 @@ static enum status create_pools(struct worker *worker, struct failure *failure)
                                     .idle_timeout_ms = SCAN_IDLE_MS,
                                     .settings = scan_settings,
                                     .check = worker_login_check};
+    struct postgres_options describe = {.mode = POSTGRES_PIPELINED,
+                                        .connections = 1,
+                                        .queue = DESCRIBE_QUEUE,
+                                        .statement_timeout_ms = DESCRIBE_TIMEOUT_MS,
+                                        .settings = fast_settings,
+                                        .check = worker_login_check};
     enum status status = server_login(config, &worker->server->database_password, &resolved, &fast.login, failure);
-    scan.login = fast.login;
+    describe.login = scan.login = fast.login;
     if (status == STATUS_OK)
         status = postgres_create(worker->loop, &fast, &worker->fast, failure);
     if (status == STATUS_OK)
         status = postgres_create(worker->loop, &scan, &worker->scan, failure);
+    if (status == STATUS_OK)
+        status = postgres_create(worker->loop, &describe, &worker->describe, failure);
     return status;
 }
 
@@ -90,10 +101,15 @@ static enum status create_subjects(struct worker *worker, struct failure *failur
     worker->tokens = tokens_create(worker->loop, worker->server->keys, &tokens);
     worker->limiter = limiter_create(worker->loop, &limiter);
     worker->cache = cache_create(worker->loop, &cache);
+    struct cache_options answers = {config->cache.answers, config->cache.ttl_ms, config->cache.stale_ms, NULL, NULL};
+    worker->answers = config->cache.answers != 0 ? cache_create(worker->loop, &answers) : NULL;
+    worker->datasets = datasets_create(worker->loop, worker->describe, &worker->server->datasets);
+    worker->verdicts = verdicts_create(VERDICTS);
     worker->gone = gone_create(worker->loop);
     worker->audit = audit_log_create(worker->loop, worker->server->sink);
     if (worker->tokens == NULL || worker->limiter == NULL || worker->cache == NULL || worker->gone == NULL ||
-        worker->audit == NULL)
+        worker->audit == NULL || worker->datasets == NULL || worker->verdicts == NULL ||
+        (config->cache.answers != 0 && worker->answers == NULL))
         return failure_set(failure, STATUS_FAILED, "out of memory or descriptors while worker %u was made",
                            worker->index);
     return STATUS_OK;
@@ -152,10 +168,14 @@ void worker_destroy(struct worker *worker)
     if (worker->listener != NULL && listener_connections(worker->listener) != 0)
         return;
     listener_destroy(worker->listener);
+    datasets_destroy(worker->datasets);
+    verdicts_destroy(worker->verdicts);
     postgres_destroy(worker->fast);
     postgres_destroy(worker->scan);
+    postgres_destroy(worker->describe);
     limiter_destroy(worker->limiter);
     cache_destroy(worker->cache);
+    cache_destroy(worker->answers);
     redis_destroy(worker->redis);
     tokens_destroy(worker->tokens);
     gone_destroy(worker->gone);
@@ -180,6 +200,9 @@ static void publish(struct worker *worker)
     if (worker->redis != NULL)
         metrics->redis = redis_statistics(worker->redis);
     metrics->cache = cache_statistics(worker->cache);
+    if (worker->answers != NULL)
+        metrics->answers = cache_statistics(worker->answers);
+    metrics->datasets = datasets_statistics(worker->datasets);
     metrics->limiter = limiter_statistics(worker->limiter);
     metrics->tokens = tokens_statistics(worker->tokens);
     pthread_mutex_lock(&worker->published_lock);
@@ -281,6 +304,7 @@ static void *run(void *context)
          * never give one. */
         postgres_stop(worker->fast);
         postgres_stop(worker->scan);
+        postgres_stop(worker->describe);
         run_until(worker, loop_now_ms(worker->loop) + LAST_WORDS_MS);
     }
     publish(worker);

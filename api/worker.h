@@ -16,6 +16,8 @@
 #include "drivers/postgres.h"
 #include "drivers/redis.h"
 #include "limit/limiter.h"
+#include "query/datasets.h"
+#include "query/verdicts.h"
 
 struct request;
 
@@ -27,10 +29,14 @@ struct worker {
     h2o_context_t context;
     struct listener *listener;
     struct postgres *fast, *scan;
-    struct redis *redis; /* NULL: not configured */
+    struct postgres *describe; /* questions to the catalog: they delay no look-up */
+    struct redis *redis;       /* NULL: not configured */
     struct tokens *tokens;
     struct limiter *limiter;
     struct cache *cache;
+    struct cache *answers; /* encoded answers of datasets, in memory only; NULL: none are kept */
+    struct datasets *datasets;
+    struct verdicts *verdicts;
     struct gone *gone;
     struct metrics metrics;
     struct audit_log *audit;

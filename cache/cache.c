@@ -311,22 +311,29 @@ static struct entry *read_redis(const struct cache *cache, const struct redis_re
 
 /* Puts the entry into the table, unless a later version is there: a load that a newer one overtook doesn't replace what
  * that one brought. A version that is not known is the newest there is. */
-static void keep_entry(struct cache_load *load, struct entry *entry)
+static void keep_entry(struct cache *cache, struct text key, uint64_t hash, struct entry *entry)
 {
-    struct cache *cache = load->cache;
-    struct text key = text_of(load->key, load->key_size);
-    struct entry *known = lru_get(cache->entries, key, load->hash);
+    struct entry *known = lru_get(cache->entries, key, hash);
     if (known != NULL && entry->shown.version != 0 && known->shown.version > entry->shown.version)
         return;
     entry->references++;
-    lru_put(cache->entries, key, load->hash, entry, sizeof(*entry) + entry->shown.payload.size + load->key_size);
+    lru_put(cache->entries, key, hash, entry, sizeof(*entry) + entry->shown.payload.size + key.size);
+}
+
+void cache_put(struct cache *cache, struct text key, uint64_t version, struct text payload)
+{
+    struct entry *entry = make_entry(cache, payload, version, false);
+    if (entry == NULL)
+        return;
+    keep_entry(cache, key, hash_text(key), entry);
+    cache_entry_unref(&entry->shown);
 }
 
 /* The entry's reference is taken over. */
 static void adopt(struct cache_load *load, struct entry *entry, enum cache_source source, bool keep)
 {
     if (keep)
-        keep_entry(load, entry);
+        keep_entry(load->cache, text_of(load->key, load->key_size), load->hash, entry);
     conclude(load, STATUS_OK, entry, source);
     cache_entry_unref(&entry->shown);
 }
@@ -348,7 +355,7 @@ static void on_redis(void *context, const struct redis_reply *reply)
     if (entry != NULL) {
         /* Outdated: it may stand in, if this worker has nothing itself. */
         if (lru_get(cache->entries, text_of(load->key, load->key_size), load->hash) == NULL)
-            keep_entry(load, entry);
+            keep_entry(load->cache, text_of(load->key, load->key_size), load->hash, entry);
         cache_entry_unref(&entry->shown);
     }
     cache->statistics.misses++;

@@ -49,6 +49,9 @@ struct cache_request {
     size_t argument_size;
     void *owner; /* given to load through cache_load_owner: the worker's part of whoever loads */
 };
+/* Keeps a copy of an answer that was made without a load, in this worker's memory only; what does not fit is dropped.
+ */
+void cache_put(struct cache *cache, struct text key, uint64_t version, struct text payload);
 /* The entry at once if it is fresh in memory: the fast path. NULL otherwise. Borrowed until the next call into the
  * cache. */
 const struct cache_entry *cache_peek(struct cache *cache, struct text key, uint64_t version);

@@ -1,8 +1,29 @@
-/* GET /v1/openapi.json: the contract itself. */
+/* GET /v1/openapi.json: the contract; with a token that may read datasets, the caller's own are in it. */
 #include "api/execute.h"
+#include "api/problem.h"
+#include "base/json.h"
 #include "handlers/handlers.h"
+#include "handlers/named.h"
+#include "query/document.h"
 
-static enum stage_verdict execute(struct request *request)
+enum part { PART_PATHS, PART_SCHEMAS, PART_REST };
+
+struct listed {
+    size_t schema;
+    struct text relation, name;
+};
+
+/* The document in the making: the contract's text with the datasets' paths and rows put in, one dataset at a time. */
+struct contract {
+    struct text head, middle, tail; /* of the contract: the paths go in behind head, the rows' schemas behind middle */
+    struct text values[4];          /* of the list's statement */
+    struct listed *datasets;
+    size_t count, at;
+    enum part part;
+    enum status status;
+};
+
+static enum stage_verdict send_contract(struct request *request)
 {
     struct text document = openapi_json(request->worker->server->contract);
     struct respond_head head = {.status = 200,
@@ -14,6 +35,208 @@ static enum stage_verdict execute(struct request *request)
     if (respond_not_modified(request, head.etag))
         return respond_send_not_modified(request, &head);
     return respond_send(request, &head, document, NULL);
+}
+
+/* Where the object that stands under `key` begins, behind its brace: keys of the document's first and second level.
+ * SIZE_MAX: nowhere. */
+static size_t find_object(struct text document, struct text key, int level)
+{
+    int depth = 0;
+    for (size_t i = 0; i < document.size; i++) {
+        char byte = document.data[i];
+        if (byte == '{' || byte == '[')
+            depth++;
+        else if (byte == '}' || byte == ']')
+            depth--;
+        if (byte != '"')
+            continue;
+        size_t start = ++i;
+        while (i < document.size && document.data[i] != '"')
+            i += document.data[i] == '\\' ? 2 : 1;
+        if (depth != level || !text_equal(text_of(document.data + start, i - start), key))
+            continue;
+        size_t brace = i + 1;
+        while (brace < document.size && document.data[brace] != '{' && document.data[brace] != ',')
+            brace++;
+        if (brace < document.size && document.data[brace] == '{')
+            return brace + 1;
+    }
+    return SIZE_MAX;
+}
+
+static bool split_contract(struct request *request, struct contract *contract)
+{
+    struct text document = openapi_json(request->worker->server->contract);
+    size_t paths = find_object(document, TEXT("paths"), 1), schemas = find_object(document, TEXT("schemas"), 2);
+    if (paths == SIZE_MAX || schemas == SIZE_MAX || schemas < paths)
+        return false;
+    contract->head = text_of(document.data, paths);
+    contract->middle = text_of(document.data + paths, schemas - paths);
+    contract->tail = text_of(document.data + schemas, document.size - schemas);
+    return true;
+}
+
+/* The list. */
+
+static void on_list(void *context, const struct postgres_rows *rows)
+{
+    struct request *request = context;
+    struct contract *contract = request->handler_state;
+    const struct datasets_options *options = &request->worker->server->datasets;
+    contract->datasets = arena_calloc(&request->arena, postgres_rows_count(rows) + 1, sizeof(*contract->datasets));
+    for (size_t i = 0; contract->datasets != NULL && i < postgres_rows_count(rows); i++) {
+        struct datasets_listing listing;
+        struct buffer name;
+        datasets_list_read(options, rows, i, &listing);
+        struct listed *listed = &contract->datasets[contract->count];
+        buffer_init(&name, 4096);
+        if (listing.schema != 0)
+            buffer_printf(&name, "%s.", options->schemas[listing.schema].name);
+        size_t front = name.size;
+        buffer_append_text(&name, listing.relation);
+        listed->schema = listing.schema;
+        listed->name = arena_copy(&request->arena, buffer_text(&name));
+        buffer_free(&name);
+        if (listed->name.data == NULL)
+            break;
+        listed->relation = text_of(listed->name.data + front, listed->name.size - front);
+        contract->count++;
+    }
+}
+
+static void on_list_done(void *context, const struct postgres_error *error)
+{
+    struct request *request = context;
+    struct contract *contract = request->handler_state;
+    execute_asked(request);
+    contract->status = error != NULL ? error->status : STATUS_OK;
+    request_resume(request);
+}
+
+static enum stage_verdict ask_list(struct request *request, struct contract *contract)
+{
+    static const struct postgres_handlers handlers = {on_list, on_list_done};
+    const struct server *server = request->worker->server;
+    size_t *schemas = arena_calloc(&request->arena, server->datasets.schema_count, sizeof(*schemas)), count = 0;
+    for (size_t i = 0; schemas != NULL && i < server->datasets.schema_count; i++)
+        if (named_may_see(request, &server->datasets.schemas[i]))
+            schemas[count++] = i;
+    enum status status = schemas == NULL ? STATUS_TOO_LARGE
+                                         : datasets_list_parameters(&server->datasets, schemas, count, 0, TEXT_NONE,
+                                                                    server->config->warehouse.document_limit,
+                                                                    &request->arena, contract->values);
+    struct postgres_call call = {.statement = datasets_list_statement(), .parameters = contract->values, .whole = true};
+    if (status == STATUS_OK)
+        status = execute_ask(request, request->worker->scan, &call, &handlers);
+    return status == STATUS_OK ? STAGE_WAIT : problem_send_status(request, status);
+}
+
+/* The datasets. */
+
+static void append_path(struct buffer *out, const struct dataset *dataset)
+{
+    struct json json = json_writer(out);
+    buffer_append_char(out, '"');
+    document_append_path(out, dataset->name);
+    buffer_append_literal(out, "\":");
+    document_append_path_item(&json, dataset);
+    buffer_append_char(out, ',');
+}
+
+/* Of a dataset that has gone since its path was written only the name is left: the reference to it must not dangle. */
+static void append_schema(struct buffer *out, const struct listed *listed, const struct dataset *dataset)
+{
+    struct json json = json_writer(out);
+    buffer_append_literal(out, "\"row_");
+    document_append_identifier(out, listed->name);
+    buffer_append_literal(out, "\":");
+    if (dataset != NULL)
+        document_append_row(&json, dataset);
+    else
+        buffer_append_literal(out, "{\"type\":\"object\"}");
+    buffer_append_char(out, ',');
+}
+
+static void on_dataset(void *context, enum status status, const struct dataset *dataset)
+{
+    struct request *request = context;
+    struct contract *contract = request->handler_state;
+    struct buffer *out = respond_buffer(&request->respond);
+    bool waited = request->dataset_wait != NULL;
+    request->dataset_wait = NULL;
+    if (status != STATUS_OK && status != STATUS_NOT_FOUND)
+        contract->status = status;
+    else if (contract->part == PART_SCHEMAS)
+        append_schema(out, &contract->datasets[contract->at], dataset);
+    else if (dataset != NULL)
+        append_path(out, dataset);
+    contract->at++;
+    if (waited)
+        request_resume(request);
+}
+
+/* Both parts, one dataset after the other. STAGE_NEXT: all of it is written. */
+static enum stage_verdict write_parts(struct request *request, struct contract *contract)
+{
+    struct buffer *out = respond_buffer(&request->respond);
+    while (contract->part != PART_REST) {
+        if (contract->status != STATUS_OK)
+            return problem_send_status(request, contract->status);
+        if (contract->at == contract->count) {
+            buffer_append_text(out, contract->part == PART_PATHS ? contract->middle : contract->tail);
+            contract->part++;
+            contract->at = 0;
+            continue;
+        }
+        const struct listed *listed = &contract->datasets[contract->at];
+        request->dataset_wait =
+            datasets_get(request->worker->datasets, listed->schema, listed->relation, on_dataset, request);
+        if (request->dataset_wait != NULL)
+            return STAGE_WAIT;
+    }
+    return STAGE_NEXT;
+}
+
+static enum stage_verdict answer(struct request *request)
+{
+    const struct buffer *out = respond_buffer(&request->respond);
+    if (out->failed)
+        return problem_send_status(request, STATUS_TOO_LARGE);
+    request->respond.head.etag = execute_etag(&request->arena, buffer_text(out), 1);
+    if (respond_not_modified(request, request->respond.head.etag)) {
+        struct respond_head unchanged = request->respond.head;
+        respond_fail(request, TEXT_NONE); /* drops the body */
+        return respond_send_not_modified(request, &unchanged);
+    }
+    respond_finish(request);
+    return STAGE_DONE;
+}
+
+static enum stage_verdict begin(struct request *request)
+{
+    static const struct respond_head head = {.status = 200,
+                                             .reason = "OK",
+                                             .content_type = {"application/json", 16},
+                                             .cache_control = "private, no-cache",
+                                             .vary = true,
+                                             .whole = true};
+    struct contract *contract = arena_calloc(&request->arena, 1, sizeof(*contract));
+    if (contract == NULL || !split_contract(request, contract))
+        return problem_send_status(request, STATUS_FAILED);
+    request->handler_state = contract;
+    respond_begin(request, &head, NULL);
+    buffer_append_text(respond_buffer(&request->respond), contract->head);
+    return ask_list(request, contract);
+}
+
+static enum stage_verdict execute(struct request *request)
+{
+    if (!request->resumed) {
+        bool reads = request->principal != NULL && principal_has_scope(request->principal, TEXT("datasets:read"));
+        return reads ? begin(request) : send_contract(request);
+    }
+    enum stage_verdict written = write_parts(request, request->handler_state);
+    return written == STAGE_NEXT ? answer(request) : written;
 }
 
 const struct handler handlers_get_openapi = {.operation = "getOpenapi", .execute = execute};

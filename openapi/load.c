@@ -53,6 +53,22 @@ static bool has_scheme(const struct loader *loader, const char *name)
     return yaml_get(yaml_get(yaml_get(loader->root, "components"), "securitySchemes"), name) != NULL;
 }
 
+static bool is_empty_mapping(const struct yaml_node *node)
+{
+    return node->kind == YAML_MAPPING && node->count == 0;
+}
+
+/* The one scheme of a list, beside which {} may stand: whoever sends no token is answered too. NULL: neither. */
+static const struct yaml_node *only_scheme(const struct yaml_node *security, bool *optional)
+{
+    size_t at = security->count == 2 && is_empty_mapping(security->items[0]) ? 1 : 0;
+    *optional = security->count == 2 && is_empty_mapping(security->items[1 - at]);
+    if (security->count != 1 && !*optional)
+        return NULL;
+    const struct yaml_node *one = security->items[at];
+    return one->kind == YAML_MAPPING && one->count == 1 ? one : NULL;
+}
+
 /* One scheme with its scopes, or an empty list for public operations: alternatives would need a rule for choosing. */
 static enum status read_security(struct loader *loader, const struct yaml_node *node,
                                  struct openapi_operation *operation)
@@ -65,9 +81,10 @@ static enum status read_security(struct loader *loader, const struct yaml_node *
     operation->is_public = security->count == 0;
     if (operation->is_public)
         return STATUS_OK;
-    const struct yaml_node *one = security->items[0];
-    if (security->count != 1 || one->kind != YAML_MAPPING || one->count != 1)
-        return loader_refuse(loader, security, "exactly one security scheme is needed");
+    const struct yaml_node *one = only_scheme(security, &operation->optional_auth);
+    if (one == NULL)
+        return loader_refuse(loader, security,
+                             "exactly one security scheme is needed, or one beside {} where the token is optional");
     struct text name = one->pairs[0].key->text;
     if (!has_scheme(loader, name.data))
         return loader_refuse(loader, one, "the security scheme %.*s is not declared under components", TEXT_ARGS(name));
@@ -77,6 +94,8 @@ static enum status read_security(struct loader *loader, const struct yaml_node *
         return loader_out_of_memory(loader);
     if (scopes->kind != YAML_SEQUENCE)
         return loader_refuse(loader, one, "the security scheme %.*s needs a list of scopes", TEXT_ARGS(name));
+    if (operation->optional_auth && scopes->count != 0)
+        return loader_refuse(loader, one, "an optional token can't be asked for scopes: who sends none has none");
     for (size_t i = 0; i < scopes->count; i++) {
         if (!loader_is_word(scopes->items[i]))
             return loader_refuse(loader, scopes->items[i], "a scope must be a name");

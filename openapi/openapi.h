@@ -34,10 +34,14 @@ struct openapi_operation {
     struct text method; /* "GET" */
     struct text path;   /* template: "/v1/regions/{region_id}" */
     bool is_public;     /* security: [] */
+    bool optional_auth; /* security: [{}, {bearer: []}]: a token is verified where one is sent; not is_public */
     const struct text *scopes;
     size_t scope_count; /* all are needed; 0 with !is_public: any valid token */
     const struct openapi_parameter *parameters;
     size_t parameter_count;
+    /* An exploded object of strings stands among the query's parameters: the whole query is the handler's to read, and
+     * what is declared of it is documentation: values of query parameters are never present. */
+    bool open_query;
     const struct openapi_schema *body; /* of application/json; NULL: takes no body */
     bool body_required;
 };

@@ -45,13 +45,38 @@ static enum status check_style(struct loader *loader, const struct yaml_node *no
     return STATUS_OK;
 }
 
+/* Exploded, such an object is any other parameters of the query (and exploded is the default of a query's style). */
+static bool is_open_query(const struct openapi_parameter *parameter)
+{
+    const struct openapi_schema *schema = parameter->schema;
+    return parameter->place == OPENAPI_QUERY && schema->types == SCHEMA_OBJECT && schema->property_count == 0 &&
+           schema->additional != NULL && schema->additional->types == SCHEMA_STRING;
+}
+
+static enum status check_open_query(struct loader *loader, const struct yaml_node *node,
+                                    const struct openapi_parameter *parameter)
+{
+    const struct yaml_node *style = yaml_get(node, "style"), *explode = yaml_get(node, "explode");
+    bool exploded = true;
+    if (style != NULL && !text_equal(style->text, TEXT("form")))
+        return loader_refuse(loader, style, "the validator has only style form for the object parameter %.*s",
+                             TEXT_ARGS(parameter->name));
+    if (explode != NULL && (!yaml_to_bool(explode, &exploded) || !exploded))
+        return loader_refuse(loader, explode, "the object parameter %.*s must say explode: true",
+                             TEXT_ARGS(parameter->name));
+    return STATUS_OK;
+}
+
 /* What stands as text has one type; what text can't be, or what only bodies are checked for, is refused. */
 static enum status check_as_text(struct loader *loader, const struct yaml_node *node, struct text name,
                                  const struct openapi_schema *schema, bool is_item)
 {
     unsigned types = schema->types & ~(unsigned)SCHEMA_NULL;
     if (types & SCHEMA_OBJECT)
-        return loader_refuse(loader, node, "the validator has no object parameters, as %.*s is", TEXT_ARGS(name));
+        return loader_refuse(loader, node,
+                             "the validator has no object parameters, as %.*s is, but for exploded ones of a query "
+                             "with additionalProperties: {type: string}",
+                             TEXT_ARGS(name));
     if (is_item && (types & SCHEMA_ARRAY))
         return loader_refuse(loader, node, "the validator has no arrays within the array parameter %.*s",
                              TEXT_ARGS(name));
@@ -108,6 +133,8 @@ static enum status read_parameter(struct loader *loader, const struct yaml_node 
         return loader_refuse(loader, node, "the path parameter %.*s must say required: true",
                              TEXT_ARGS(parameter->name));
     status = schema_compile(&loader->compiler, schema, &parameter->schema);
+    if (status == STATUS_OK && is_open_query(parameter))
+        return check_open_query(loader, node, parameter);
     if (status == STATUS_OK)
         status = check_as_text(loader, node, parameter->name, parameter->schema, false);
     return status == STATUS_OK ? check_style(loader, node, parameter) : status;
@@ -125,6 +152,19 @@ static enum status add_parameter(struct loader *loader, const struct yaml_node *
         if (text_equal(parameters[k].name, parameter->name))
             return loader_refuse(loader, node, "the parameter %.*s is declared twice", TEXT_ARGS(parameter->name));
     ++*count;
+    return STATUS_OK;
+}
+
+/* Nobody would look for a required parameter where the query is the handler's. */
+static enum status mark_open_query(struct loader *loader, const struct yaml_node *node,
+                                   struct openapi_operation *operation)
+{
+    for (size_t i = 0; i < operation->parameter_count; i++)
+        operation->open_query = operation->open_query || is_open_query(&operation->parameters[i]);
+    for (size_t i = 0; operation->open_query && i < operation->parameter_count; i++)
+        if (operation->parameters[i].place == OPENAPI_QUERY && operation->parameters[i].required)
+            return loader_refuse(loader, node, "the parameter %.*s can't be required beside an object of any others",
+                                 TEXT_ARGS(operation->parameters[i].name));
     return STATUS_OK;
 }
 
@@ -150,5 +190,5 @@ enum status loader_read_parameters(struct loader *loader, const struct yaml_node
                 return status;
         }
     operation->parameters = parameters;
-    return STATUS_OK;
+    return mark_open_query(loader, node, operation);
 }

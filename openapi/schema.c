@@ -104,10 +104,11 @@ static enum status read_format(struct schema_compiler *compiler, const struct ya
         const char *name;
         enum schema_format format;
         unsigned types; /* that it says something about */
-    } formats[] = {{"date", SCHEMA_DATE, SCHEMA_STRING},    {"date-time", SCHEMA_DATE_TIME, SCHEMA_STRING},
-                   {"uuid", SCHEMA_UUID, SCHEMA_STRING},    {"int32", SCHEMA_INT32, SCHEMA_INTEGER},
-                   {"int64", SCHEMA_INT64, SCHEMA_INTEGER}, {"double", SCHEMA_NOTED, SCHEMA_NUMBER},
-                   {"uri", SCHEMA_NOTED, SCHEMA_STRING},    {"uri-reference", SCHEMA_NOTED, SCHEMA_STRING}};
+    } formats[] = {{"date", SCHEMA_DATE, SCHEMA_STRING},     {"date-time", SCHEMA_DATE_TIME, SCHEMA_STRING},
+                   {"uuid", SCHEMA_UUID, SCHEMA_STRING},     {"int32", SCHEMA_INT32, SCHEMA_INTEGER},
+                   {"int64", SCHEMA_INT64, SCHEMA_INTEGER},  {"double", SCHEMA_NOTED, SCHEMA_NUMBER},
+                   {"uri", SCHEMA_NOTED, SCHEMA_STRING},     {"uri-reference", SCHEMA_NOTED, SCHEMA_STRING},
+                   {"duration", SCHEMA_NOTED, SCHEMA_STRING}};
     for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
         if (text_equal(node->text, text_from_string(formats[i].name))) {
             schema->format = formats[i].format;

@@ -103,13 +103,15 @@ enum status openapi_validate(const struct openapi_input *input, struct arena *ar
         mistake->too_long = true;
         return refuse(mistake, OPENAPI_QUERY, TEXT("*"), "the request is too large");
     }
-    while (rest.data != NULL) {
+    while (!operation->open_query && rest.data != NULL) {
         struct text part = text_split(&rest, '&');
         if (part.size != 0 && take_query_part(operation, part, arena, values, mistake) != STATUS_OK)
             return STATUS_INVALID;
     }
     for (size_t i = 0; i < operation->parameter_count; i++) {
         const struct openapi_parameter *parameter = &operation->parameters[i];
+        if (parameter->place == OPENAPI_QUERY && operation->open_query)
+            continue;
         if (parameter->place != OPENAPI_QUERY &&
             take_elsewhere(input, parameter, arena, &values[i], mistake) != STATUS_OK)
             return STATUS_INVALID;

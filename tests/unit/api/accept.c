@@ -109,6 +109,110 @@ static void gzip_is_given_to_who_takes_it(void **state)
     assert_false(accept_gzip(TEXT_NONE));
 }
 
+struct form {
+    const char *accept;
+    const char *content_type; /* NULL: 406 */
+};
+
+#define JSON_FORM "application/json; charset=utf-8"
+#define CSV_FORM "text/csv; charset=utf-8"
+#define NDJSON_FORM "application/x-ndjson"
+#define OBJECT "application/vnd.pgrst.object+json"
+#define ARRAY "application/vnd.pgrst.array+json"
+#define CHARSET "; charset=utf-8"
+
+static void assert_forms(const struct form *forms, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct accept_rows rows;
+        enum status status = accept_rows(text_from_string(forms[i].accept), &rows);
+        if (status != STATUS_OK && status != STATUS_INVALID)
+            fail_msg("%s: status %s", forms[i].accept, status_name(status));
+        if ((status == STATUS_OK) != (forms[i].content_type != NULL) ||
+            (status == STATUS_OK && !text_equal(rows.content_type, text_from_string(forms[i].content_type))))
+            fail_msg("%s: %.*s instead of %s", forms[i].accept, status == STATUS_OK ? (int)rows.content_type.size : 3,
+                     status == STATUS_OK ? rows.content_type.data : "406", forms[i].content_type);
+    }
+}
+
+#define FORMS(...)                                                                                                     \
+    do {                                                                                                               \
+        static const struct form forms[] = {__VA_ARGS__};                                                              \
+        assert_forms(forms, sizeof(forms) / sizeof(forms[0]));                                                         \
+    } while (0)
+
+static void rows_are_json_without_a_wish_and_for_a_browser(void **state)
+{
+    FORMS({NULL, JSON_FORM}, {"", JSON_FORM}, {"*/*", JSON_FORM}, {"application/*", JSON_FORM},
+          {"application/json", JSON_FORM}, {"application/json; charset=utf-8", JSON_FORM},
+          {"text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8", JSON_FORM});
+}
+
+static void rows_take_the_first_acceptable_entry_in_the_clients_order(void **state)
+{
+    FORMS({"text/csv, application/json", CSV_FORM}, {"application/json, text/csv", JSON_FORM},
+          {"*/*, text/csv", JSON_FORM}, {"text/csv, */*", CSV_FORM}, {"image/png, text/csv", CSV_FORM},
+          {"application/x-ndjson, */*", NDJSON_FORM}, {"application/ndjson", NDJSON_FORM},
+          {"application/jsonl", NDJSON_FORM}, {"text/*", CSV_FORM}, {OBJECT ", text/csv", OBJECT CHARSET},
+          {"text/csv, " OBJECT, CSV_FORM}, {",, text/csv ,", CSV_FORM});
+}
+
+static void an_entry_of_less_quality_comes_later_and_of_none_never(void **state)
+{
+    FORMS({"text/csv;q=0.5, application/json", JSON_FORM}, {"image/png, text/csv;q=0.9, */*;q=0.1", CSV_FORM},
+          {"application/json;q=0, text/csv;q=0.1", CSV_FORM}, {"application/json;q=0, */*", CSV_FORM},
+          {"*/*, application/json;q=0, text/csv;q=0", NDJSON_FORM}, {"application/json;q=0", NULL}, {"*/*;q=0", NULL},
+          {OBJECT ";q=0", NULL}, {OBJECT ";nulls=stripped;q=0.2, text/csv;q=0.3", CSV_FORM});
+}
+
+static void the_dialects_types_are_echoed(void **state)
+{
+    FORMS({OBJECT, OBJECT CHARSET}, {"application/vnd.pgrst.object", OBJECT CHARSET}, {ARRAY, ARRAY CHARSET},
+          {"application/vnd.pgrst.array", ARRAY CHARSET}, {"APPLICATION/vnd.PGRST.object+JSON", OBJECT CHARSET},
+          {OBJECT ";nulls=stripped", OBJECT ";nulls=stripped" CHARSET},
+          {OBJECT "; charset=utf-8; nulls=\"stripped\"", OBJECT ";nulls=stripped" CHARSET},
+          {ARRAY "; nulls=stripped", ARRAY ";nulls=stripped" CHARSET},
+          {"application/vnd.pgrst.object;nulls=stripped", OBJECT ";nulls=stripped" CHARSET},
+          {OBJECT ";nulls=kept", OBJECT CHARSET}, {"application/json;nulls=stripped", JSON_FORM});
+}
+
+static void rows_have_no_other_types(void **state)
+{
+    FORMS({"text/html", NULL}, {"application/vnd.pgrst.plan+json", NULL}, {"application/geo+json", NULL},
+          {"application/vnd.pgrst.objects+json", NULL}, {"text/plain", NULL}, {"*", NULL}, {"/", NULL}, {";", NULL});
+}
+
+static void only_objects_are_singular_and_only_stripped_ones_lose_nulls(void **state)
+{
+    static const struct {
+        const char *accept;
+        bool singular, strip_nulls;
+    } asked[] = {{OBJECT, true, false},
+                 {OBJECT ";nulls=stripped", true, true},
+                 {ARRAY, false, false},
+                 {ARRAY ";nulls=stripped", false, true},
+                 {"application/json", false, false},
+                 {"text/csv", false, false}};
+    for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+        struct accept_rows rows;
+        assert_int_equal(accept_rows(text_from_string(asked[i].accept), &rows), STATUS_OK);
+        assert_int_equal(rows.singular, asked[i].singular);
+        assert_int_equal(rows.strip_nulls, asked[i].strip_nulls);
+        assert_int_equal(rows.format, i == 5 ? ROWS_CSV : ROWS_JSON);
+    }
+}
+
+static void a_named_form_is_one_of_three(void **state)
+{
+    struct accept_rows rows;
+    assert_true(accept_rows_named(TEXT("json"), &rows) && rows.format == ROWS_JSON && !rows.singular);
+    assert_true(accept_rows_named(TEXT("csv"), &rows) && rows.format == ROWS_CSV);
+    assert_true(text_equal(rows.content_type, TEXT(CSV_FORM)));
+    assert_true(accept_rows_named(TEXT("ndjson"), &rows) && rows.format == ROWS_NDJSON);
+    assert_false(accept_rows_named(TEXT("CSV"), &rows) || accept_rows_named(TEXT(""), &rows) ||
+                 accept_rows_named(TEXT("jsonl"), &rows));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -119,6 +223,13 @@ int main(void)
         cmocka_unit_test(what_we_do_not_have_is_refused),
         cmocka_unit_test(a_quality_that_nobody_understands_is_no_wish),
         cmocka_unit_test(empty_elements_of_the_list_are_passed_over),
+        cmocka_unit_test(rows_are_json_without_a_wish_and_for_a_browser),
+        cmocka_unit_test(rows_take_the_first_acceptable_entry_in_the_clients_order),
+        cmocka_unit_test(an_entry_of_less_quality_comes_later_and_of_none_never),
+        cmocka_unit_test(the_dialects_types_are_echoed),
+        cmocka_unit_test(rows_have_no_other_types),
+        cmocka_unit_test(only_objects_are_singular_and_only_stripped_ones_lose_nulls),
+        cmocka_unit_test(a_named_form_is_one_of_three),
         cmocka_unit_test(gzip_is_given_to_who_takes_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,6 +13,7 @@
 
 #include "api/config.h"
 #include "base/file.h"
+#include "query/datasets.h"
 
 #define MINIMAL                                                                                                        \
     "auth:\n  issuer: https://issuer.example\n  audience: sluice\n  jwks: {url: \"https://issuer.example/jwks\"}\n"
@@ -153,6 +154,21 @@ static void assert_same_sources(const struct config *one, const struct config *o
     SAME(cache.ttl_ms);
     SAME(cache.stale_ms);
     SAME(cache.version_poll_ms);
+    SAME(cache.answers);
+    SAME(cache.answer_max);
+}
+
+static void assert_same_warehouse(const struct config *one, const struct config *other)
+{
+    SAME(warehouse.schema_count);
+    for (size_t i = 0; i < one->warehouse.schema_count; i++) {
+        SAME_TEXT(warehouse.schemas[i].name);
+        SAME_TEXT(warehouse.schemas[i].scope);
+    }
+    SAME(warehouse.catalog_check_ms);
+    SAME(warehouse.catalog_memory);
+    SAME(warehouse.override_count);
+    SAME(warehouse.document_limit);
 }
 
 static void assert_same_auth(const struct config *one, const struct config *other)
@@ -193,6 +209,10 @@ static void assert_same_limits(const struct config *one, const struct config *ot
             SAME(limits.tiers[i].quotas[k].limit);
             SAME(limits.tiers[i].quotas[k].per_month);
         }
+        SAME(limits.tiers[i].budget_cost);
+        SAME(limits.tiers[i].budget_rows);
+        SAME(limits.tiers[i].budget_bytes);
+        SAME(limits.tiers[i].page);
     }
 }
 
@@ -204,6 +224,7 @@ static void the_examples_values_are_the_defaults(void **state)
     assert_same_sources(shown, applied);
     assert_same_auth(shown, applied);
     assert_same_limits(shown, applied);
+    assert_same_warehouse(shown, applied);
     config_free(shown);
     config_free(applied);
     free(source);
@@ -269,6 +290,72 @@ static void values_are_read_with_their_units(void **state)
     assert_int_equal(config->limits.weights[0].weight, 5);
     assert_string_equal(config->serving.aggregates[0].function, "sum");
     assert_int_equal(config->log.level, LOG_ERROR);
+    config_free(config);
+}
+
+static void the_warehouses_schemas_keep_their_order_and_scopes(void **state)
+{
+    struct config *config =
+        load(MINIMAL "warehouse:\n  schemas: [lake, {name: Premium Data, scope: \"premium:read\"}, {name: public}]\n"
+                     "  catalog_check: 1s\n  catalog_memory: 1MB\n  document_limit: 0\n");
+    const struct datasets_schema *schemas = config->warehouse.schemas;
+    assert_int_equal(config->warehouse.schema_count, 3);
+    assert_string_equal(schemas[0].name, "lake");
+    assert_null(schemas[0].scope);
+    assert_string_equal(schemas[1].name, "Premium Data");
+    assert_string_equal(schemas[1].scope, "premium:read");
+    assert_string_equal(schemas[2].name, "public");
+    assert_null(schemas[2].scope);
+    assert_int_equal(config->warehouse.catalog_check_ms, 1000);
+    assert_int_equal(config->warehouse.catalog_memory, 1 << 20);
+    assert_int_equal(config->warehouse.document_limit, 0);
+    config_free(config);
+}
+
+static void what_is_told_of_a_dataset_is_kept_and_the_rest_is_not_told(void **state)
+{
+    struct config *config = load(MINIMAL "warehouse:\n  datasets:\n"
+                                         "    weather_daily: {time_column: day, grain: day, expected_lag: 1d,\n"
+                                         "      expected_every: 2w, key: [region_id, day]}\n"
+                                         "    premium.Slow Data: {expected_lag: 0s}\n"
+                                         "    empty: {time_column: null, key: null}\n");
+    const struct datasets_override *told = config->warehouse.overrides;
+    assert_int_equal(config->warehouse.override_count, 3);
+    assert_string_equal(told[0].dataset, "weather_daily");
+    assert_string_equal(told[0].time_column, "day");
+    assert_string_equal(told[0].grain, "day");
+    assert_int_equal(told[0].expected_lag_s, 86400);
+    assert_int_equal(told[0].expected_every_s, 14 * 86400);
+    assert_string_equal(told[0].key[0], "region_id");
+    assert_string_equal(told[0].key[1], "day");
+    assert_null(told[0].key[2]);
+    assert_string_equal(told[1].dataset, "premium.Slow Data");
+    assert_int_equal(told[1].expected_lag_s, 0);
+    for (size_t i = 1; i < 3; i++) {
+        assert_null(told[i].time_column);
+        assert_null(told[i].grain);
+        assert_null(told[i].key);
+        assert_int_equal(told[i].expected_every_s, -1);
+    }
+    assert_int_equal(told[2].expected_lag_s, -1);
+    config_free(config);
+}
+
+static void a_tier_has_a_budget_and_a_page(void **state)
+{
+    struct config *config =
+        load(MINIMAL "limits:\n  tiers:\n    free: {budget: {cost: 2.5e5, rows: 1000000, bytes: 64MB},"
+                     " page: 5000}\n    rest: {budget: {rows: 7}}\n    none: {budget: null}\n"
+                     "cache: {answers: 0, answer_max: 256KB}\n");
+    const struct config_tier *tiers = config->limits.tiers;
+    assert_true(tiers[0].budget_cost == 250000.0);
+    assert_int_equal(tiers[0].budget_rows, 1000000);
+    assert_int_equal(tiers[0].budget_bytes, 64 << 20);
+    assert_int_equal(tiers[0].page, 5000);
+    assert_true(tiers[1].budget_cost == 0.0 && tiers[1].budget_bytes == 0 && tiers[1].budget_rows == 7);
+    assert_true(tiers[2].budget_cost == 0.0 && tiers[2].budget_rows == 0 && tiers[2].page == 0);
+    assert_int_equal(config->cache.answers, 0);
+    assert_int_equal(config->cache.answer_max, 262144);
     config_free(config);
 }
 
@@ -352,6 +439,9 @@ int main(void)
         TEST(the_example_explains_every_key),
         TEST(the_example_as_it_stands_lacks_only_keys),
         TEST(values_are_read_with_their_units),
+        TEST(the_warehouses_schemas_keep_their_order_and_scopes),
+        TEST(what_is_told_of_a_dataset_is_kept_and_the_rest_is_not_told),
+        TEST(a_tier_has_a_budget_and_a_page),
         TEST(the_cores_are_counted_when_no_workers_are_given),
         TEST(a_file_that_is_not_there_is_a_failure_of_its_own),
         TEST(secrets_come_from_a_file_or_the_environment),

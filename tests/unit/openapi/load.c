@@ -26,6 +26,8 @@ static const struct {
 #define OPEN(path, id, rest) path ":\n    get: {operationId: " id ", security: [], " OK_RESPONSES ", " rest "}\n"
 #define VARIABLE(name) "{name: " name ", in: path, required: true, schema: {type: string}}"
 
+#define STRINGS "{type: object, additionalProperties: {type: string}}"
+
 /* `line` counts from the snippet's own first line; `words` must stand in the message, usually a name. */
 static const struct refusal {
     enum slot slot;
@@ -76,6 +78,14 @@ static const struct refusal {
     {OPERATION, "operationId: x, security: [{ghost: []}], " OK_RESPONSES, 1, "ghost"},
     {OPERATION, "operationId: x, security: [{}], " OK_RESPONSES, 1, "exactly one"},
     {OPERATION, "operationId: x, security: [{a: []}, {b: []}], " OK_RESPONSES, 1, "exactly one"},
+    {OPERATION, "operationId: x, security: [{}, {}], " OK_RESPONSES, 1, "exactly one"},
+    {OPERATION, "operationId: x, security: [{}, {a: []}, {}], " OK_RESPONSES, 1, "exactly one"},
+    {OPERATION, "operationId: x, security: [{}, {ghost: []}], " OK_RESPONSES, 1, "ghost"},
+    {OPERATION, "operationId: x, security: [[], {a: []}], " OK_RESPONSES, 1, "exactly one"},
+    {WHOLE,
+     FIXTURE_HEAD "  /x:\n    get: {operationId: x, " OK_RESPONSES ", security: [{}, {jwt: [r]}]}\n"
+                  "components: {securitySchemes: {jwt: {type: http}}}\n",
+     5, "who sends none has none"},
     {OPERATION, "operationId: x, security: []", 1, "responses"},
     {OPERATION, "operationId: x, security: [], responses: []", 1, "responses"},
     {OPERATION, "operationId: x, security: [], responses: {\"20\": {description: d}}", 1, "20 "},
@@ -104,6 +114,20 @@ static const struct refusal {
     {PARAMETER, "{name: a, in: query, explode: maybe, schema: {type: string}}", 1, "explode"},
     {PARAMETER, "{name: a, in: query, schema: {type: array}}", 1, "a must say explode: false"},
     {PARAMETER, "{name: a, in: query, schema: {type: object}}", 1, "object"},
+    {PARAMETER, "{name: a, in: header, schema: " STRINGS "}", 1, "object"},
+    {PARAMETER, "{name: a, in: query, explode: false, schema: " STRINGS "}", 1, "a must say explode: true"},
+    {PARAMETER, "{name: a, in: query, explode: maybe, schema: " STRINGS "}", 1, "explode: true"},
+    {PARAMETER, "{name: a, in: query, style: deepObject, schema: " STRINGS "}", 1, "style form"},
+    {PARAMETER, "{name: a, in: query, schema: {type: object, additionalProperties: {type: integer}}}", 1, "object"},
+    {PARAMETER, "{name: a, in: query, schema: {type: object, additionalProperties: false}}", 1, "object"},
+    {PARAMETER,
+     "{name: a, in: query, schema: {type: object, properties: {b: {type: string}}, "
+     "additionalProperties: {type: string}}}",
+     1, "object"},
+    {PARAMETER, "{name: a, in: query, required: true, schema: " STRINGS "}", -2, "a can't be required"},
+    {PARAMETER,
+     "{name: b, in: query, required: true, schema: {type: string}}, {name: a, in: query, schema: " STRINGS "}", -2,
+     "b can't be required"},
     {PARAMETER, "{name: a, in: query, schema: {}}", 1, "a needs exactly one type"},
     {PARAMETER, "{name: Authorization, in: header, schema: {type: string}}", 1, "authorization"},
     {PARAMETER, "{name: a, in: query, schema: {type: string}}, {name: a, in: query, schema: {type: string}}", 1,
@@ -251,6 +275,25 @@ static void scopes_come_from_the_operation_or_from_the_root(void **state)
     openapi_free(document);
 }
 
+static void token_is_optional_where_nothing_stands_beside_the_scheme(void **state)
+{
+    static const char *const blocks[] = {"[{}, {jwt: []}]", "[{jwt: []}, {}]"};
+    for (size_t i = 0; i < 2; i++) {
+        char yaml[1024];
+        snprintf(yaml, sizeof(yaml),
+                 FIXTURE_HEAD "  /a:\n    get: {operationId: a, " OK_RESPONSES ", security: %s}\n"
+                              "    put: {operationId: b, " OK_RESPONSES ", security: [{jwt: []}]}\n"
+                              "components: {securitySchemes: {jwt: {type: http, scheme: bearer}}}\n",
+                 blocks[i]);
+        struct openapi *document = fixture_load(yaml);
+        const struct openapi_operation *a = openapi_operation_by_id(document, TEXT("a")),
+                                       *b = openapi_operation_by_id(document, TEXT("b"));
+        assert_true(a->optional_auth && !a->is_public && a->scope_count == 0);
+        assert_true(!b->optional_auth && !b->is_public);
+        openapi_free(document);
+    }
+}
+
 static void reference_may_lead_through_escaped_steps_and_other_references(void **state)
 {
     struct openapi *document = fixture_load(
@@ -307,6 +350,7 @@ int main(void)
         cmocka_unit_test(each_refusal_names_the_line_and_the_name),
         cmocka_unit_test(parameter_of_an_operation_is_read_with_its_schema),
         cmocka_unit_test(scopes_come_from_the_operation_or_from_the_root),
+        cmocka_unit_test(token_is_optional_where_nothing_stands_beside_the_scheme),
         cmocka_unit_test(reference_may_lead_through_escaped_steps_and_other_references),
         cmocka_unit_test(document_that_multiplies_itself_is_refused),
         cmocka_unit_test(truncated_contract_never_crashes_the_loader),

@@ -5,7 +5,8 @@
 static void contract_loads_and_its_operations_are_found_by_id(void **state)
 {
     static const char *const ids[] = {"listRegions",     "getRegion",         "getRegionSummary", "getRegionWeather",
-                                      "getRegionMarket", "getRegionForecast", "getOpenapi"};
+                                      "getRegionMarket", "getRegionForecast", "listDatasets",     "getDatasetSchema",
+                                      "readDataset",     "planQuery",         "getOpenapi"};
     struct openapi *document = fixture_contract();
     for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
         const struct openapi_operation *operation = openapi_operation_by_id(document, text_from_string(ids[i]));
@@ -18,19 +19,46 @@ static void contract_loads_and_its_operations_are_found_by_id(void **state)
     openapi_free(document);
 }
 
-static void only_the_contract_itself_is_public(void **state)
+static void only_the_contract_itself_needs_no_token(void **state)
 {
     struct openapi *document = fixture_contract();
     for (size_t i = 0; i < openapi_operation_count(document); i++) {
         const struct openapi_operation *operation = openapi_operation_at(document, i);
         bool is_contract = text_equal(operation->id, TEXT("getOpenapi"));
         assert_int_equal(operation->index, i);
-        assert_int_equal(operation->is_public, is_contract);
+        assert_false(operation->is_public);
+        assert_int_equal(operation->optional_auth, is_contract);
         assert_true(is_contract || operation->scope_count != 0);
         assert_true(text_starts_with(operation->path, TEXT("/v1/")));
-        assert_true(text_equal(operation->method, TEXT("GET")));
-        assert_null(operation->body);
     }
+    openapi_free(document);
+}
+
+static void only_the_rows_of_a_dataset_take_any_parameter_and_only_the_planner_a_body(void **state)
+{
+    struct openapi *document = fixture_contract();
+    for (size_t i = 0; i < openapi_operation_count(document); i++) {
+        const struct openapi_operation *operation = openapi_operation_at(document, i);
+        bool plans = text_equal(operation->id, TEXT("planQuery"));
+        assert_int_equal(operation->open_query, text_equal(operation->id, TEXT("readDataset")));
+        assert_int_equal(operation->body != NULL, plans);
+        assert_int_equal(operation->body_required, plans);
+        assert_true(text_equal(operation->method, plans ? TEXT("POST") : TEXT("GET")));
+    }
+    openapi_free(document);
+}
+
+static void plan_is_asked_for_by_one_url(void **state)
+{
+    static const char *const wrong[] = {"{}", "{\"url\":1}", "{\"url\":\"\"}", "{\"url\":\"/\",\"run\":true}", "[]"};
+    struct openapi *document = fixture_contract();
+    const struct openapi_operation *operation = openapi_operation_by_id(document, TEXT("planQuery"));
+    struct openapi_mistake mistake;
+    assert_int_equal(openapi_validate_body(operation, TEXT("{\"url\":\"/v1/datasets/a?select=b\"}"), &mistake),
+                     STATUS_OK);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+        if (openapi_validate_body(operation, text_from_string(wrong[i]), &mistake) != STATUS_INVALID)
+            fail_msg("taken: %s", wrong[i]);
     openapi_free(document);
 }
 
@@ -80,7 +108,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(contract_loads_and_its_operations_are_found_by_id),
-        cmocka_unit_test(only_the_contract_itself_is_public),
+        cmocka_unit_test(only_the_contract_itself_needs_no_token),
+        cmocka_unit_test(only_the_rows_of_a_dataset_take_any_parameter_and_only_the_planner_a_body),
+        cmocka_unit_test(plan_is_asked_for_by_one_url),
         cmocka_unit_test(parameters_are_found_by_name),
         cmocka_unit_test(json_is_the_document_with_its_types),
         cmocka_unit_test(nothing_can_be_freed),

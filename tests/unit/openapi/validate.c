@@ -363,6 +363,100 @@ static void header_parameter_is_found_by_its_lower_case_name(void **state)
     openapi_free(document);
 }
 
+static void open_query_is_left_to_the_handler_whole(void **state)
+{
+    static const char *const queries[] = {"",     "limit=x", "day=gte.1&day=lt.2", "a=%zz",     "a=%00",
+                                          "=&&=", "limit=1", "order=\xff",         "filters=1", "limit=1&limit=2"};
+    const struct openapi_value *values;
+    struct openapi_mistake mistake;
+    struct arena arena;
+    struct openapi *document =
+        fixture_with_parameters("{name: limit, in: query, schema: {type: integer, default: 5}}, {name: filters, in: "
+                                "query, style: form, explode: true, schema: {type: object, additionalProperties: "
+                                "{type: string}}}, {name: X-Day, in: header, schema: {type: string, default: today}}");
+    arena_init(&arena, NULL, 0, 1 << 20);
+    assert_true(openapi_operation_by_id(document, TEXT("getX"))->open_query);
+    for (size_t i = 0; i < sizeof(queries) / sizeof(queries[0]); i++) {
+        if (validate(document, TEXT("/x"), text_from_string(queries[i]), &arena, &values, &mistake) != STATUS_OK)
+            fail_msg("%s: %s", queries[i], mistake.message);
+        assert_false(values[0].present || values[1].present);
+        assert_true(text_equal(values[2].text, TEXT("today")));
+    }
+    arena_free(&arena);
+    openapi_free(document);
+}
+
+static void paths_and_headers_beside_an_open_query_are_checked_as_ever(void **state)
+{
+    const struct openapi_value *values;
+    struct openapi_mistake mistake;
+    struct openapi_route route;
+    struct arena arena;
+    struct openapi *document = fixture_load(
+        FIXTURE_HEAD
+        "  \"/x/{name}\":\n    get:\n      operationId: x\n      security: []\n"
+        "      responses: {\"200\": {description: fine}}\n      parameters:\n"
+        "        - {name: name, in: path, required: true, schema: {type: string, maxLength: 3}}\n"
+        "        - {name: X-Days, in: header, required: true, schema: {type: integer}}\n"
+        "        - {name: any, in: query, schema: {type: object, additionalProperties: {type: string}}}\n");
+    struct given_headers given = {"x-days", TEXT("7")};
+    arena_init(&arena, NULL, 0, 1 << 20);
+    struct openapi_input input = {
+        .route = &route, .query = TEXT("a=1"), .header = give_header, .header_context = &given};
+    openapi_route(document, TEXT("GET"), TEXT("/x/a%3Bb"), &arena, &route);
+    assert_int_equal(openapi_validate(&input, &arena, &values, &mistake), STATUS_OK);
+    assert_true(text_equal(values[0].text, TEXT("a;b")));
+    assert_int_equal(values[1].integer, 7);
+    given.value = TEXT("seven");
+    assert_int_equal(openapi_validate(&input, &arena, &values, &mistake), STATUS_INVALID);
+    assert_string_equal(mistake.field, "x-days");
+    given.name = "other";
+    assert_int_equal(openapi_validate(&input, &arena, &values, &mistake), STATUS_INVALID);
+    assert_string_equal(mistake.message, "is missing");
+    openapi_route(document, TEXT("GET"), TEXT("/x/abcd"), &arena, &route);
+    assert_int_equal(openapi_validate(&input, &arena, &values, &mistake), STATUS_INVALID);
+    assert_string_equal(mistake.field, "name");
+    arena_free(&arena);
+    openapi_free(document);
+}
+
+static void name_of_a_dataset_may_hold_what_a_relations_name_holds(void **state)
+{
+    static const struct {
+        const char *path, *name; /* NULL: 404 */
+    } asked[] = {{"/v1/datasets/weather_daily", "weather_daily"},
+                 {"/v1/datasets/Mixed%20Case", "Mixed Case"},
+                 {"/v1/datasets/analytics.heat%3Bwaves", "analytics.heat;waves"},
+                 {"/v1/datasets/a$b;c", "a$b;c"},
+                 {"/v1/datasets/a%2Fb", "a/b"},
+                 {"/v1/datasets/%22", "\""},
+                 {"/v1/datasets/schema", "schema"},
+                 {"/v1/datasets/weather_daily/below", NULL},
+                 {"/v1/datasets/weather_daily/", NULL},
+                 {"/v1/datasets/", NULL}};
+    struct openapi *document = fixture_contract();
+    size_t index = openapi_parameter_index(openapi_operation_by_id(document, TEXT("readDataset")), TEXT("dataset"));
+    struct arena arena;
+    arena_init(&arena, NULL, 0, 1 << 20);
+    for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+        const struct openapi_value *values;
+        struct openapi_mistake mistake;
+        struct openapi_route route;
+        openapi_route(document, TEXT("GET"), text_from_string(asked[i].path), &arena, &route);
+        if (asked[i].name == NULL) {
+            assert_int_equal(route.status, STATUS_NOT_FOUND);
+            continue;
+        }
+        assert_int_equal(route.status, STATUS_OK);
+        assert_true(text_equal(route.operation->id, TEXT("readDataset")));
+        struct openapi_input input = {.route = &route};
+        assert_int_equal(openapi_validate(&input, &arena, &values, &mistake), STATUS_OK);
+        assert_true(text_equal(values[index].text, text_from_string(asked[i].name)));
+    }
+    arena_free(&arena);
+    openapi_free(document);
+}
+
 static void too_much_for_the_arena_is_too_long(void **state)
 {
     const struct openapi_value *values;
@@ -389,6 +483,9 @@ int main(void)
         cmocka_unit_test(unknown_parameter_is_printable_and_its_neighbours_are_named),
         cmocka_unit_test(path_parameter_is_checked_by_its_schema),
         cmocka_unit_test(header_parameter_is_found_by_its_lower_case_name),
+        cmocka_unit_test(open_query_is_left_to_the_handler_whole),
+        cmocka_unit_test(paths_and_headers_beside_an_open_query_are_checked_as_ever),
+        cmocka_unit_test(name_of_a_dataset_may_hold_what_a_relations_name_holds),
         cmocka_unit_test(too_much_for_the_arena_is_too_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,227 @@
+/* GET /v1/datasets: what this caller may read. */
+#include "query/datasets.h"
+
+#include <stdlib.h>
+
+#include "api/execute.h"
+#include "api/problem.h"
+#include "base/csv.h"
+#include "base/json.h"
+#include "handlers/handlers.h"
+#include "query/cursor.h"
+#include "query/document.h"
+
+enum { CURSOR, LIMIT };
+static const char *const parameters[] = {"cursor", "limit", NULL};
+
+struct list {
+    uint64_t limit;
+    struct text purpose; /* what its cursors are bound to */
+    struct text values[4];
+    struct text rest; /* the address of the next page; TEXT_NONE: this was the last one */
+    enum status status;
+};
+
+static size_t visible_schemas(const struct request *request, size_t *schemas)
+{
+    const struct datasets_options *options = &request->worker->server->datasets;
+    size_t count = 0;
+    for (size_t i = 0; i < options->schema_count; i++)
+        if (options->schemas[i].scope == NULL ||
+            principal_has_scope(request->principal, text_from_string(options->schemas[i].scope)))
+            schemas[count++] = i;
+    return count;
+}
+
+static enum stage_verdict refuse_cursor(struct request *request)
+{
+    return problem_send(request, PROBLEM_INVALID_CURSOR,
+                        "the cursor was not made for this list; take it from the Link header of the page before");
+}
+
+static enum stage_verdict plan(struct request *request)
+{
+    const struct server *server = request->worker->server;
+    struct list *list = arena_calloc(&request->arena, 1, sizeof(*list));
+    size_t *schemas = arena_calloc(&request->arena, server->datasets.schema_count, sizeof(*schemas));
+    if (list == NULL || schemas == NULL)
+        return problem_send_status(request, STATUS_TOO_LARGE);
+    const struct openapi_value *at = request_value(request, CURSOR);
+    struct cursor after = {.count = 0};
+    int64_t after_schema = 0;
+    list->purpose = TEXT("listDatasets");
+    list->limit = (uint64_t)request_value(request, LIMIT)->integer;
+    if (at->present &&
+        (cursor_parse(at->text, server->cursor_key, list->purpose, &request->arena, &after) != STATUS_OK ||
+         after.count != 2 || !text_to_int64(after.values[0], &after_schema)))
+        return refuse_cursor(request);
+    size_t count = visible_schemas(request, schemas);
+    enum status status = datasets_list_parameters(&server->datasets, schemas, count, (size_t)after_schema,
+                                                  at->present ? after.values[1] : TEXT_NONE, list->limit + 1,
+                                                  &request->arena, list->values);
+    if (status != STATUS_OK)
+        return problem_send_status(request, status);
+    request->plan = (struct plan){.target = PLAN_WAREHOUSE, .lane = PLAN_SCAN, .relation = TEXT("pg_catalog")};
+    request->has_plan = true;
+    request->handler_state = list;
+    return STAGE_NEXT;
+}
+
+static void append_entry(struct buffer *out, enum rows_format format, const struct datasets_listing *listing,
+                         struct text name)
+{
+    if (format == ROWS_CSV) {
+        csv_append_field(out, name);
+        buffer_printf(out, ",%s,", dataset_kind_name(listing->kind));
+        if (listing->description.data != NULL)
+            csv_append_field(out, listing->description);
+        buffer_append_char(out, ',');
+        if (listing->row_estimate >= 0)
+            json_append_double(out, listing->row_estimate);
+        buffer_append_char(out, '\n');
+        return;
+    }
+    struct json json = json_writer(out);
+    json_open_object(&json);
+    json_field_text(&json, "name", name);
+    json_field_string(&json, "kind", dataset_kind_name(listing->kind));
+    json_field_text(&json, "description", listing->description);
+    if (listing->row_estimate >= 0) {
+        json_field_double(&json, "row_estimate", listing->row_estimate);
+    } else {
+        json_key(&json, TEXT("row_estimate"));
+        json_nothing(&json);
+    }
+    json_key(&json, TEXT("links"));
+    document_append_links(&json, name);
+    json_close_object(&json);
+}
+
+static struct text name_of(struct request *request, const struct datasets_listing *listing, struct buffer *memory)
+{
+    const struct datasets_options *options = &request->worker->server->datasets;
+    buffer_clear(memory);
+    if (listing->schema != 0) {
+        buffer_append_string(memory, options->schemas[listing->schema].name);
+        buffer_append_char(memory, '.');
+    }
+    buffer_append_text(memory, listing->relation);
+    return buffer_text(memory);
+}
+
+/* The address of the page behind `listing`. */
+static void make_rest(struct request *request, const struct datasets_listing *listing)
+{
+    struct list *list = request->handler_state;
+    struct buffer rest;
+    char schema[24];
+    struct cursor cursor = {.count = 2};
+    buffer_init(&rest, 65536);
+    buffer_printf(&rest, "%zu", listing->schema);
+    memcpy(schema, rest.data, rest.size);
+    cursor.values[0] = text_of(schema, rest.size);
+    cursor.values[1] = listing->relation;
+    buffer_clear(&rest);
+    buffer_append_text(&rest, request->path);
+    buffer_printf(&rest, "?limit=%llu", (unsigned long long)list->limit);
+    if (request->format != ROWS_JSON)
+        buffer_printf(&rest, "&format=%s", request->format == ROWS_CSV ? "csv" : "ndjson");
+    buffer_append_literal(&rest, "&cursor=");
+    cursor_append(&rest, request->worker->server->cursor_key, list->purpose, &cursor);
+    list->rest = rest.failed ? TEXT_NONE : arena_copy(&request->arena, buffer_text(&rest));
+    buffer_free(&rest);
+}
+
+static void on_rows(void *context, const struct postgres_rows *rows)
+{
+    struct request *request = context;
+    struct list *list = request->handler_state;
+    struct buffer name, *body = respond_buffer(&request->respond);
+    buffer_init(&name, 4096);
+    for (size_t i = 0; i < postgres_rows_count(rows); i++) {
+        struct datasets_listing listing;
+        datasets_list_read(&request->worker->server->datasets, rows, i, &listing);
+        if (request->rows == list->limit)
+            break;
+        if (request->format == ROWS_JSON && request->rows != 0)
+            buffer_append_literal(body, ",\n");
+        append_entry(body, request->format, &listing, name_of(request, &listing, &name));
+        if (request->format == ROWS_NDJSON)
+            buffer_append_char(body, '\n');
+        if (++request->rows == list->limit && i + 1 < postgres_rows_count(rows))
+            make_rest(request, &listing);
+    }
+    buffer_free(&name);
+}
+
+static void on_done(void *context, const struct postgres_error *error)
+{
+    struct request *request = context;
+    struct list *list = request->handler_state;
+    execute_asked(request);
+    list->status = error != NULL ? error->status : STATUS_OK;
+    request_resume(request);
+}
+
+static struct text make_link(struct request *request, struct text rest)
+{
+    struct buffer link;
+    buffer_init(&link, 65536);
+    if (rest.data != NULL)
+        buffer_printf(&link, "<%.*s>; rel=\"next\"", TEXT_ARGS(rest));
+    struct text kept = link.size == 0 ? TEXT_NONE : arena_copy(&request->arena, buffer_text(&link));
+    buffer_free(&link);
+    return kept;
+}
+
+static enum stage_verdict answer(struct request *request)
+{
+    struct list *list = request->handler_state;
+    struct buffer *body = respond_buffer(&request->respond);
+    if (list->status != STATUS_OK)
+        return problem_send_status(request, list->status);
+    if (request->format == ROWS_JSON) {
+        buffer_append_literal(body, "],\"next\":");
+        if (list->rest.data != NULL)
+            json_append_string(body, list->rest);
+        else
+            buffer_append_literal(body, "null");
+        buffer_append_literal(body, "}\n");
+    }
+    if (body->failed)
+        return problem_send_status(request, STATUS_TOO_LARGE);
+    struct respond_head *head = &request->respond.head;
+    head->etag = execute_etag(&request->arena, buffer_text(body), 1);
+    head->link = make_link(request, list->rest);
+    if (respond_not_modified(request, head->etag)) {
+        struct respond_head unchanged = *head;
+        respond_fail(request, TEXT_NONE); /* drops the body */
+        return respond_send_not_modified(request, &unchanged);
+    }
+    respond_finish(request);
+    return STAGE_DONE;
+}
+
+static enum stage_verdict execute(struct request *request)
+{
+    static const struct postgres_handlers handlers = {on_rows, on_done};
+    struct list *list = request->handler_state;
+    if (request->resumed)
+        return answer(request);
+    struct respond_head head = {.status = 200,
+                                .reason = "OK",
+                                .content_type = text_from_string(rows_media_type(request->format)),
+                                .cache_control = "private, no-cache",
+                                .vary = true,
+                                .whole = true};
+    respond_begin(request, &head, NULL);
+    buffer_append_string(respond_buffer(&request->respond), request->format == ROWS_JSON ? "{\"datasets\":["
+                                                            : request->format == ROWS_CSV
+                                                                ? "name,kind,description,row_estimate\n"
+                                                                : "");
+    struct postgres_call call = {.statement = datasets_list_statement(), .parameters = list->values, .whole = true};
+    enum status status = execute_ask(request, request->worker->scan, &call, &handlers);
+    return status == STATUS_OK ? STAGE_WAIT : problem_send_status(request, status);
+}
+
+const struct handler handlers_list_datasets = {"listDatasets", parameters, plan, execute};

@@ -1,0 +1,17 @@
+/* What a failed read tells its caller: where the mistake stands if it is his, and nothing of the database's own words,
+ * which may name what he may not see. */
+#ifndef SLUICE_HANDLERS_READ_ERROR_H
+#define SLUICE_HANDLERS_READ_ERROR_H
+
+#include "api/request.h"
+#include "query/select.h"
+
+/* A mistake found while the SQL was made. */
+enum stage_verdict read_error_mistake(struct request *request, enum status status,
+                                      const struct select_mistake *mistake);
+/* Whether the error says that the relation is no longer what its description told. */
+bool read_error_is_outdated(const struct postgres_error *error);
+/* Answers, or makes the stream that has begun fail. */
+void read_error_send(struct request *request, const struct select_plan *select, const struct postgres_error *error);
+
+#endif
