@@ -61,8 +61,9 @@ static bool parse_span(struct text words, int64_t *seconds)
     static const struct {
         const char *name, *letter;
         int64_t seconds;
-    } units[] = {{"second", "s", 1},        {"minute", "min", 60},         {"hour", "h", 3600},         {"day", "d", 86400},
-                 {"week", "w", 7 * 86400}, {"month", "mo", 30 * 86400}, {"quarter", "q", 91 * 86400}, {"year", "y", 365 * 86400}};
+    } units[] = {{"second", "s", 1},           {"minute", "min", 60},     {"hour", "h", 3600},
+                 {"day", "d", 86400},          {"week", "w", 7 * 86400},  {"month", "mo", 30 * 86400},
+                 {"quarter", "q", 91 * 86400}, {"year", "y", 365 * 86400}};
     size_t digits = 0;
     int64_t count;
     while (digits < words.size && words.data[digits] >= '0' && words.data[digits] <= '9')

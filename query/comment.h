@@ -10,13 +10,13 @@ enum status comment_parse(struct text comment, struct catalog_measure *measure) 
 /* "mean", "sum", "min" or "max". */
 bool comment_parse_aggregate(struct text name, enum aggregate *aggregate) MUST_CHECK;
 
-/* "Expected lag: 3 days", "Expected every: 14 days", "Time: column", "Grain: day", "Key: a, b": each a sentence (up to a
- * period or the end of its line), in any order and case. A sentence that doesn't say what it should is left among the
+/* "Expected lag: 3 days", "Expected every: 14 days", "Time: column", "Grain: day", "Key: a, b": each a sentence (up to
+ * a period or the end of its line), in any order and case. A sentence that doesn't say what it should is left among the
  * words. */
 struct comment_relation {
-    struct text description;      /* the other words; TEXT_NONE: none */
-    struct text time_column, key; /* TEXT_NONE: not told. `key`: names with commas between them */
-    const char *grain;            /* static; NULL: not told */
+    struct text description;                  /* the other words; TEXT_NONE: none */
+    struct text time_column, key;             /* TEXT_NONE: not told. `key`: names with commas between them */
+    const char *grain;                        /* static; NULL: not told */
     int64_t expected_lag_s, expected_every_s; /* -1: not told. "Expected lag: none" is 0 */
 };
 /* `description` is in the arena, the other slices point into `comment`. STATUS_TOO_LARGE: the arena is full. */

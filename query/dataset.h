@@ -11,11 +11,11 @@ struct dataset_column {
     struct text name;
     const struct type *type;
     bool nullable;
-    bool computed;           /* a function of the row: not in `*` */
-    struct text function;    /* computed: its quoted name, "schema"."function" */
-    bool is_tsvector;        /* or a domain over it */
-    struct text description; /* its comment's words; TEXT_NONE: none */
-    struct text unit;        /* from the comment; TEXT_NONE: none */
+    bool computed;            /* a function of the row: not in `*` */
+    struct text function;     /* computed: its quoted name, "schema"."function" */
+    bool is_tsvector;         /* or a domain over it */
+    struct text description;  /* its comment's words; TEXT_NONE: none */
+    struct text unit;         /* from the comment; TEXT_NONE: none */
     enum aggregate aggregate; /* from the comment: what a coarser grain takes; mean unless told */
     struct text default_sql;  /* for documents; TEXT_NONE: none */
 };
@@ -40,7 +40,7 @@ struct dataset_thing {
 struct dataset {
     struct arena arena;
     unsigned references;
-    struct text name;     /* as callers write it: bare in the first schema, else "schema.name" */
+    struct text name; /* as callers write it: bare in the first schema, else "schema.name" */
     struct text schema, relation;
     struct text sql_name; /* quoted */
     uint32_t oid;
@@ -50,14 +50,16 @@ struct dataset {
     size_t column_count;
     const struct dataset_key *keys; /* the primary one first */
     size_t key_count;
-    bool has_ctid;         /* rows of a heap: ctid (with tableoid when partitioned) tells them apart */
-    int time_column;       /* index, -1: none: configured, the comment's, else the key's date or timestamp column */
-    const char *grain;     /* "day", "hour" …: configured or the comment's; "day" when the time column is a date; NULL: not known */
-    bool time_is_indexed;  /* the time column begins an index, or stands in the key */
-    int64_t expected_lag_s; /* -1: none told. From the configuration or the comment: "Expected lag: 3 days" */
-    int64_t expected_every_s; /* -1: none told. "every 14 days" in the configuration or the comment: "Expected every: 14 days" */
-    double row_estimate;   /* reltuples of the tables under it; -1: not known */
-    bool asks_caller;      /* its definition, a policy or a function under it asks for a sluice.* setting */
+    bool has_ctid;   /* rows of a heap: ctid (with tableoid when partitioned) tells them apart */
+    int time_column; /* index, -1: none: configured, the comment's, else the key's date or timestamp column */
+    const char *
+        grain; /* "day", "hour" …: configured or the comment's; "day" when the time column is a date; NULL: not known */
+    bool time_is_indexed;     /* the time column begins an index, or stands in the key */
+    int64_t expected_lag_s;   /* -1: none told. From the configuration or the comment: "Expected lag: 3 days" */
+    int64_t expected_every_s; /* -1: none told. "every 14 days" in the configuration or the comment: "Expected every: 14
+                                 days" */
+    double row_estimate;      /* reltuples of the tables under it; -1: not known */
+    bool asks_caller;         /* its definition, a policy or a function under it asks for a sluice.* setting */
     bool moves; /* its definition reads a clock or is volatile: the same version may answer otherwise a moment later */
     const struct text *bases; /* "schema.table": the tables under it */
     size_t base_count;
@@ -65,9 +67,9 @@ struct dataset {
     size_t thing_count;
     uint64_t signature; /* of its definition: another one after any change of it */
     /* Moves on while the rest stays: written by datasets.c between two uses. */
-    uint64_t version;     /* the sum of its bases' counters, read at checked_ms; 0: one is not tracked, or not known */
-    int64_t changed_at;   /* latest change, microseconds since the epoch; 0: not known */
-    uint64_t checked_ms;  /* loop's clock: all of this was true then; 0: it is known to be true no more */
+    uint64_t version;    /* the sum of its bases' counters, read at checked_ms; 0: one is not tracked, or not known */
+    int64_t changed_at;  /* latest change, microseconds since the epoch; 0: not known */
+    uint64_t checked_ms; /* loop's clock: all of this was true then; 0: it is known to be true no more */
 };
 const struct dataset_column *dataset_column(const struct dataset *dataset, struct text name); /* NULL: none */
 /* The key whose columns are all in the set, as a bit mask of column indexes below 64; NULL: none. */

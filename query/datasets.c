@@ -1,43 +1,117 @@
-/* INTERIM, by the lead, so that the server links while helper E finishes the real one: overwrite this file. */
 #include "query/datasets.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/hash.h"
-#include "base/lru.h"
+#include "base/log.h"
+#include "query/datasets_private.h"
 #include "query/describe.h"
 
-struct datasets {
-    struct loop *loop;
-    struct postgres *pool;
-    struct datasets_options options;
-    struct lru *entries;
-    struct load *loads;
-    struct datasets_statistics statistics;
-};
+#define MAX_ENTRIES 1000000
+#define MAX_ABSENT 4096
+#define MAX_LOADS 1024 /* under way at once */
+#define STALE_MS 60000 /* how long a description may stand in while the database is away */
+#define RETRY_MS 200   /* between two questions while one stands in */
+#define SAY_MS 10000   /* between two lines of the log about failed descriptions */
+#define KEY_MAX (sizeof(uint32_t) + DATASETS_NAME_MAX)
+#define ENTRY_OVERHEAD 160 /* bytes of the LRU's own for an entry, and of the heap's */
 
 struct datasets_wait {
-    struct datasets_wait *next;
-    struct load *load;
+    struct datasets_wait *previous, *next; /* of its load */
+    struct datasets_load *load;
     datasets_answer on_answer;
     void *context;
 };
 
-struct load {
-    struct load *next;
+/* A relation being described. Goes on when nobody waits any more: what it brings is kept. */
+struct datasets_load {
     struct datasets *datasets;
-    struct datasets_wait *waits;
+    struct datasets_load *next;
+    struct datasets_wait *waits, *last_wait; /* first come, first served */
     struct postgres_query *query;
-    const struct dataset *dataset;
-    size_t schema;
-    size_t size;
-    char relation[];
+    struct dataset *described;
+    enum status status;
+    bool overtaken; /* it began before somebody knew better: nobody joins it, and nothing of it is kept */
+    uint64_t started_ms, hash;
+    size_t schema, key_size;
+    char key[KEY_MAX];
 };
 
-static void release(void *value)
+/* Entries. */
+
+static void unlink_use(struct datasets_entry *entry)
 {
-    dataset_unref(value);
+    struct datasets *datasets = entry->datasets;
+    if (entry->newer != NULL)
+        entry->newer->older = entry->older;
+    else
+        datasets->newest = entry->older;
+    if (entry->older != NULL)
+        entry->older->newer = entry->newer;
+    else
+        datasets->oldest = entry->newer;
+}
+
+static void link_newest(struct datasets_entry *entry)
+{
+    struct datasets *datasets = entry->datasets;
+    entry->newer = NULL;
+    entry->older = datasets->newest;
+    if (datasets->newest != NULL)
+        datasets->newest->newer = entry;
+    else
+        datasets->oldest = entry;
+    datasets->newest = entry;
+}
+
+static void use(struct datasets_entry *entry)
+{
+    entry->used_ms = loop_now_ms(entry->datasets->loop);
+    if (entry->newer == NULL)
+        return;
+    unlink_use(entry);
+    link_newest(entry);
+}
+
+static void release_entry(void *value)
+{
+    struct datasets_entry *entry = value;
+    entry->datasets->statistics.evicted++;
+    unlink_use(entry);
+    dataset_unref(entry->dataset);
+    free(entry);
+}
+
+static void remove_entry(struct datasets *datasets, struct text key, uint64_t hash)
+{
+    uint64_t evicted = datasets->statistics.evicted;
+    lru_remove(datasets->entries, key, hash);
+    datasets->statistics.evicted = evicted;
+}
+
+static void keep_entry(struct datasets *datasets, struct text key, uint64_t hash, const struct dataset *dataset)
+{
+    remove_entry(datasets, key, hash);
+    lru_remove(datasets->absent, key, hash);
+    struct datasets_entry *entry = malloc(sizeof(*entry));
+    if (entry == NULL)
+        return;
+    *entry = (struct datasets_entry){.datasets = datasets, .dataset = dataset, .used_ms = loop_now_ms(datasets->loop)};
+    dataset_ref(dataset);
+    link_newest(entry);
+    lru_put(datasets->entries, key, hash, entry,
+            sizeof(*entry) + sizeof(*dataset) + dataset->arena.used + key.size + ENTRY_OVERHEAD);
+    datasets_check_arm(datasets);
+}
+
+static void keep_absent(struct datasets *datasets, struct text key, uint64_t hash, uint64_t until_ms)
+{
+    remove_entry(datasets, key, hash);
+    uint64_t *until = malloc(sizeof(*until));
+    if (until == NULL)
+        return;
+    *until = until_ms;
+    lru_put(datasets->absent, key, hash, until, 1);
 }
 
 struct datasets *datasets_create(struct loop *loop, struct postgres *pool, const struct datasets_options *options)
@@ -48,201 +122,279 @@ struct datasets *datasets_create(struct loop *loop, struct postgres *pool, const
     datasets->loop = loop;
     datasets->pool = pool;
     datasets->options = *options;
-    datasets->entries = lru_create(1000, 1000, release);
+    datasets->entries = lru_create(MAX_ENTRIES, options->memory, release_entry);
+    datasets->absent = lru_create(MAX_ABSENT, SIZE_MAX, free);
+    if (datasets->entries == NULL || datasets->absent == NULL) {
+        datasets_destroy(datasets);
+        return NULL;
+    }
     return datasets;
+}
+
+/* Loads under way. */
+
+static struct datasets_load *find_load(struct datasets *datasets, struct text key, uint64_t hash)
+{
+    struct datasets_load *load = datasets->loads[hash % DATASETS_BUCKETS];
+    while (load != NULL &&
+           (load->overtaken || load->hash != hash || !text_equal(text_of(load->key, load->key_size), key)))
+        load = load->next;
+    return load;
+}
+
+static void unlink_load(struct datasets_load *load)
+{
+    struct datasets_load **place = &load->datasets->loads[load->hash % DATASETS_BUCKETS];
+    while (*place != load)
+        place = &(*place)->next;
+    *place = load->next;
+    load->datasets->load_count--;
+}
+
+static struct datasets_wait *add_wait(struct datasets_load *load, datasets_answer on_answer, void *context)
+{
+    struct datasets_wait *wait = malloc(sizeof(*wait));
+    if (wait == NULL)
+        return NULL;
+    *wait =
+        (struct datasets_wait){.load = load, .previous = load->last_wait, .on_answer = on_answer, .context = context};
+    if (load->last_wait != NULL)
+        load->last_wait->next = wait;
+    else
+        load->waits = wait;
+    load->last_wait = wait;
+    return wait;
+}
+
+void datasets_cancel(struct datasets_wait *wait)
+{
+    if (wait->previous != NULL)
+        wait->previous->next = wait->next;
+    else
+        wait->load->waits = wait->next;
+    if (wait->next != NULL)
+        wait->next->previous = wait->previous;
+    else
+        wait->load->last_wait = wait->previous;
+    free(wait);
+}
+
+static void free_load(struct datasets_load *load)
+{
+    dataset_unref(load->described);
+    free(load);
 }
 
 void datasets_destroy(struct datasets *datasets)
 {
     if (datasets == NULL)
         return;
-    while (datasets->loads != NULL) {
-        struct load *load = datasets->loads;
-        datasets->loads = load->next;
-        if (load->query != NULL)
+    datasets_check_stop(datasets);
+    for (size_t i = 0; i < DATASETS_BUCKETS; i++)
+        while (datasets->loads[i] != NULL) {
+            struct datasets_load *load = datasets->loads[i];
+            unlink_load(load);
             postgres_cancel(load->query);
-        while (load->waits != NULL) {
-            struct datasets_wait *wait = load->waits;
-            load->waits = wait->next;
-            free(wait);
+            while (load->waits != NULL) /* their owners have gone, or must not be called any more */
+                datasets_cancel(load->waits);
+            free_load(load);
         }
-        free(load);
-    }
     lru_destroy(datasets->entries);
+    lru_destroy(datasets->absent);
     free(datasets);
 }
 
-size_t datasets_split(const struct datasets_options *options, struct text name,
-                      bool (*visible)(void *context, const struct datasets_schema *schema), void *context,
-                      struct text *relation)
+/* Answers all who wait: the load is off the table, nobody can join it any more. */
+static void conclude(struct datasets_load *load, enum status status, const struct dataset *dataset)
 {
-    for (size_t i = 1; i < options->schema_count; i++) {
-        struct text schema = text_from_string(options->schemas[i].name);
-        if (name.size > schema.size + 1 && name.data[schema.size] == '.' && text_starts_with(name, schema) &&
-            visible(context, &options->schemas[i])) {
-            *relation = text_of(name.data + schema.size + 1, name.size - schema.size - 1);
-            return i;
-        }
+    while (load->waits != NULL) {
+        datasets_answer on_answer = load->waits->on_answer;
+        void *context = load->waits->context;
+        datasets_cancel(load->waits);
+        on_answer(context, status, dataset);
     }
-    *relation = name;
-    return options->schema_count != 0 && visible(context, &options->schemas[0]) ? 0 : SIZE_MAX;
 }
 
-static struct text make_key(size_t schema, struct text relation, char memory[512])
+/* An entry that may stand in while nothing better can be had: not when it is known to be wrong. */
+static struct datasets_entry *find_stale(struct datasets *datasets, struct text key, uint64_t hash)
 {
-    int size = snprintf(memory, 512, "%zu|%.*s", schema, TEXT_ARGS(relation));
-    return text_of(memory, (size_t)(size < 512 ? size : 511));
+    struct datasets_entry *entry = lru_get(datasets->entries, key, hash);
+    return entry != NULL && entry->dataset->checked_ms != 0 &&
+                   loop_now_ms(datasets->loop) - entry->dataset->checked_ms <= STALE_MS
+               ? entry
+               : NULL;
 }
 
 static void on_rows(void *context, const struct postgres_rows *rows)
 {
-    struct load *load = context;
-    struct dataset *dataset;
-    struct failure failure;
+    struct datasets_load *load = context;
+    struct failure failure = {0};
+    struct text relation = text_of(load->key + sizeof(uint32_t), load->key_size - sizeof(uint32_t));
     if (postgres_rows_count(rows) == 0)
+        return; /* the status stands for that */
+    load->status = describe_read(postgres_rows_value(rows, 0, 0), &load->datasets->options, load->schema, relation,
+                                 &load->described, &failure);
+    if (load->status != STATUS_OK) {
+        log_event(LOG_ERROR, "dataset_description_failed", "%s", failure.message);
+        load->status = STATUS_FAILED;
         return;
-    if (describe_read(postgres_rows_value(rows, 0, 0), &load->datasets->options, load->schema,
-                      text_of(load->relation, load->size), &dataset, &failure) == STATUS_OK) {
-        dataset->checked_ms = loop_now_ms(load->datasets->loop);
-        load->dataset = dataset;
     }
+    load->described->checked_ms = load->started_ms;
+}
+
+/* What the server refuses is a fault of its setting up, not of whoever asked for a name. */
+static enum status judge(struct datasets *datasets, const struct postgres_error *error)
+{
+    if (error->status == STATUS_UNAVAILABLE || error->status == STATUS_BUSY || error->status == STATUS_TIMEOUT)
+        return error->status;
+    uint64_t now = loop_now_ms(datasets->loop);
+    if (datasets->said_ms == 0 || now - datasets->said_ms >= SAY_MS) {
+        datasets->said_ms = now;
+        log_event(LOG_ERROR, "dataset_description_failed",
+                  "the catalog cannot be asked about datasets: %s (SQLSTATE %s); run sluice migrate if it is about "
+                  "sluice.dataset_version",
+                  error->message, error->sqlstate);
+    }
+    return STATUS_FAILED;
 }
 
 static void on_done(void *context, const struct postgres_error *error)
 {
-    struct load *load = context;
+    struct datasets_load *load = context;
     struct datasets *datasets = load->datasets;
-    char memory[512];
-    struct text key = make_key(load->schema, text_of(load->relation, load->size), memory);
-    enum status status = error != NULL ? error->status : load->dataset != NULL ? STATUS_OK : STATUS_NOT_FOUND;
-    if (error != NULL)
-        fprintf(stderr, "describe: %s %s\n", error->sqlstate, error->message);
-    for (struct load **at = &datasets->loads; *at != NULL; at = &(*at)->next)
-        if (*at == load) {
-            *at = load->next;
-            break;
-        }
-    if (load->dataset != NULL) {
-        dataset_ref(load->dataset);
-        lru_put(datasets->entries, key, hash_text(key), (void *)(uintptr_t)load->dataset, 1);
+    struct text key = text_of(load->key, load->key_size);
+    enum status status = error != NULL ? judge(datasets, error) : load->status;
+    const struct dataset *answer = status == STATUS_OK ? load->described : NULL;
+    unlink_load(load);
+    if (status == STATUS_OK && !load->overtaken)
+        keep_entry(datasets, key, load->hash, load->described);
+    else if (status == STATUS_NOT_FOUND && !load->overtaken)
+        keep_absent(datasets, key, load->hash, load->started_ms + datasets->options.check_ms);
+    struct datasets_entry *old =
+        status != STATUS_OK && status != STATUS_NOT_FOUND ? find_stale(datasets, key, load->hash) : NULL;
+    if (old != NULL) {
+        old->retry_ms = loop_now_ms(datasets->loop) + RETRY_MS;
+        answer = old->dataset;
+        status = STATUS_OK;
     }
-    load->query = NULL;
-    while (load->waits != NULL) {
-        struct datasets_wait *wait = load->waits;
-        load->waits = wait->next;
-        datasets_answer on_answer = wait->on_answer;
-        void *answer_context = wait->context;
-        free(wait);
-        on_answer(answer_context, status, load->dataset);
+    if (answer != NULL)
+        dataset_ref(answer); /* a callback may push it out */
+    conclude(load, status, answer);
+    dataset_unref(answer);
+    free_load(load);
+}
+
+/* NULL with *status: the question could not be put. */
+static struct datasets_load *start_load(struct datasets *datasets, size_t schema, struct text key, uint64_t hash,
+                                        enum status *status)
+{
+    static const struct postgres_handlers handlers = {on_rows, on_done};
+    *status = STATUS_BUSY;
+    struct datasets_load *load = datasets->load_count < MAX_LOADS ? malloc(sizeof(*load)) : NULL;
+    if (load == NULL)
+        return NULL;
+    *load = (struct datasets_load){.datasets = datasets,
+                                   .status = STATUS_NOT_FOUND,
+                                   .schema = schema,
+                                   .started_ms = loop_now_ms(datasets->loop),
+                                   .hash = hash,
+                                   .key_size = key.size};
+    memcpy(load->key, key.data, key.size);
+    struct text values[] = {text_from_string(datasets->options.schemas[schema].name),
+                            text_of(load->key + sizeof(uint32_t), key.size - sizeof(uint32_t))};
+    struct postgres_call call = {.statement = describe_statement(), .parameters = values, .whole = true};
+    *status = postgres_start(datasets->pool, &call, &handlers, load, &load->query);
+    if (*status != STATUS_OK) {
+        free(load);
+        return NULL;
     }
-    if (load->dataset != NULL)
-        dataset_unref(load->dataset);
-    free(load);
+    load->next = datasets->loads[hash % DATASETS_BUCKETS];
+    datasets->loads[hash % DATASETS_BUCKETS] = load;
+    datasets->load_count++;
+    datasets->statistics.misses++;
+    return load;
+}
+
+static void answer_entry(struct datasets_entry *entry, datasets_answer on_answer, void *context)
+{
+    const struct dataset *dataset = entry->dataset;
+    use(entry);
+    entry->datasets->statistics.hits++;
+    datasets_check_arm(entry->datasets);
+    dataset_ref(dataset);
+    on_answer(context, STATUS_OK, dataset);
+    dataset_unref(dataset);
+}
+
+/* What is known already. False: it must be asked. */
+static bool answer_known(struct datasets *datasets, struct text key, uint64_t hash, datasets_answer on_answer,
+                         void *context)
+{
+    uint64_t now = loop_now_ms(datasets->loop);
+    struct datasets_entry *entry = lru_get(datasets->entries, key, hash);
+    if (entry != NULL && entry->dataset->checked_ms != 0 &&
+        (now - entry->dataset->checked_ms < datasets->options.check_ms ||
+         (entry->retry_ms > now && find_stale(datasets, key, hash) != NULL))) {
+        answer_entry(entry, on_answer, context);
+        return true;
+    }
+    const uint64_t *absent_until = lru_get(datasets->absent, key, hash);
+    if (absent_until == NULL || *absent_until <= now)
+        return false;
+    datasets->statistics.hits++;
+    on_answer(context, STATUS_NOT_FOUND, NULL);
+    return true;
 }
 
 struct datasets_wait *datasets_get(struct datasets *datasets, size_t schema, struct text relation,
                                    datasets_answer on_answer, void *context)
 {
-    static const struct postgres_handlers handlers = {on_rows, on_done};
-    char memory[512];
-    struct text key = make_key(schema, relation, memory);
-    const struct dataset *known = lru_get(datasets->entries, key, hash_text(key));
-    if (known != NULL && loop_now_ms(datasets->loop) - known->checked_ms < datasets->options.check_ms) {
-        datasets->statistics.hits++;
-        on_answer(context, STATUS_OK, known);
+    char bytes[KEY_MAX];
+    uint32_t number = (uint32_t)schema;
+    enum status status = STATUS_NOT_FOUND;
+    if (schema >= datasets->options.schema_count || relation.size == 0 || relation.size > DATASETS_NAME_MAX ||
+        memchr(relation.data, '\0', relation.size) != NULL || !text_is_utf8(relation)) {
+        on_answer(context, status, NULL);
         return NULL;
     }
-    struct load *load = datasets->loads;
-    while (load != NULL && (load->schema != schema || !text_equal(relation, text_of(load->relation, load->size))))
-        load = load->next;
-    if (load == NULL) {
-        load = calloc(1, sizeof(*load) + relation.size);
-        load->datasets = datasets;
-        load->schema = schema;
-        load->size = relation.size;
-        memcpy(load->relation, relation.data, relation.size);
-        struct text parameters[] = {text_from_string(datasets->options.schemas[schema].name), relation};
-        struct postgres_call call = {.statement = describe_statement(), .parameters = parameters};
-        enum status status = relation.size > 63 ? STATUS_NOT_FOUND
-                                                : postgres_start(datasets->pool, &call, &handlers, load, &load->query);
-        if (status != STATUS_OK) {
-            free(load);
-            on_answer(context, status, NULL);
-            return NULL;
-        }
-        datasets->statistics.misses++;
-        load->next = datasets->loads;
-        datasets->loads = load;
-    }
-    struct datasets_wait *wait = calloc(1, sizeof(*wait));
-    *wait = (struct datasets_wait){load->waits, load, on_answer, context};
-    load->waits = wait;
-    return wait;
-}
-
-void datasets_cancel(struct datasets_wait *wait)
-{
-    for (struct datasets_wait **at = &wait->load->waits; *at != NULL; at = &(*at)->next)
-        if (*at == wait) {
-            *at = wait->next;
-            break;
-        }
-    free(wait);
+    memcpy(bytes, &number, sizeof(number));
+    memcpy(bytes + sizeof(number), relation.data, relation.size);
+    struct text key = text_of(bytes, sizeof(number) + relation.size);
+    uint64_t hash = hash_text(key);
+    if (answer_known(datasets, key, hash, on_answer, context))
+        return NULL;
+    struct datasets_load *load = find_load(datasets, key, hash);
+    if (load == NULL)
+        load = start_load(datasets, schema, key, hash, &status);
+    else
+        datasets->statistics.hits++;
+    struct datasets_wait *wait = load != NULL ? add_wait(load, on_answer, context) : NULL;
+    if (wait != NULL)
+        return wait;
+    struct datasets_entry *old = find_stale(datasets, key, hash);
+    if (old != NULL)
+        answer_entry(old, on_answer, context);
+    else
+        on_answer(context, load != NULL ? STATUS_BUSY : status, NULL);
+    return NULL;
 }
 
 void datasets_forget(struct datasets *datasets, const struct dataset *dataset)
 {
-    (void)datasets;
     ((struct dataset *)(uintptr_t)dataset)->checked_ms = 0;
-}
-
-const struct postgres_statement *datasets_list_statement(void)
-{
-    return describe_list_statement();
-}
-
-enum status datasets_list_parameters(const struct datasets_options *options, const size_t *schemas, size_t schema_count,
-                                     size_t after_schema, struct text after_relation, uint64_t limit,
-                                     struct arena *arena, struct text values[4])
-{
-    struct buffer array;
-    char number[24];
-    buffer_init(&array, 1 << 20);
-    buffer_append_char(&array, '{');
-    for (size_t i = 0; i < schema_count; i++)
-        if (schemas[i] >= after_schema)
-            buffer_printf(&array, "%s\"%s\"", array.size > 1 ? "," : "", options->schemas[schemas[i]].name);
-    buffer_append_char(&array, '}');
-    values[0] = arena_copy(arena, buffer_text(&array));
-    buffer_free(&array);
-    values[1] = after_relation.data != NULL ? text_from_string(options->schemas[after_schema].name) : TEXT_NONE;
-    values[2] = after_relation;
-    values[3] = arena_copy(arena, text_of(number, (size_t)snprintf(number, sizeof(number), "%llu",
-                                                                   (unsigned long long)limit)));
-    return STATUS_OK;
-}
-
-void datasets_list_read(const struct datasets_options *options, const struct postgres_rows *rows, size_t row,
-                        struct datasets_listing *listing)
-{
-    struct text kind = postgres_rows_value(rows, row, 2);
-    (void)options;
-    *listing = (struct datasets_listing){.schema = strtoul(postgres_rows_value(rows, row, 0).data, NULL, 10) - 1,
-                                         .relation = postgres_rows_value(rows, row, 1),
-                                         .description = postgres_rows_value(rows, row, 4),
-                                         .kind = kind.data[0] == 'v' ? DATASET_VIEW : DATASET_TABLE,
-                                         .row_estimate = strtod(postgres_rows_value(rows, row, 3).data, NULL)};
-}
-
-enum status datasets_describe_now(struct postgres_session *session, const struct datasets_options *options,
-                                  size_t schema, struct text relation, const struct dataset **dataset,
-                                  struct failure *failure)
-{
-    (void)session, (void)options, (void)schema, (void)relation, (void)dataset;
-    return failure_set(failure, STATUS_FAILED, "interim");
+    for (size_t i = 0; i < DATASETS_BUCKETS; i++)
+        for (struct datasets_load *load = datasets->loads[i]; load != NULL; load = load->next) {
+            struct text relation = text_of(load->key + sizeof(uint32_t), load->key_size - sizeof(uint32_t));
+            load->overtaken |=
+                text_equal(relation, dataset->relation) &&
+                text_equal(text_from_string(datasets->options.schemas[load->schema].name), dataset->schema);
+        }
 }
 
 struct datasets_statistics datasets_statistics(const struct datasets *datasets)
 {
-    return datasets->statistics;
+    struct datasets_statistics statistics = datasets->statistics;
+    statistics.bytes = lru_weight(datasets->entries);
+    statistics.entries = lru_count(datasets->entries);
+    return statistics;
 }

@@ -23,9 +23,10 @@ struct datasets_options {
     size_t schema_count;
     const struct datasets_override *overrides;
     size_t override_count;
-    size_t memory;            /* bytes of descriptions, at most */
-    uint32_t check_ms;        /* a description older than this is looked at again before it is used; in use: in half of it, in the background */
-    uint32_t forget_ms;       /* not asked for this long: no longer looked at in the background */
+    size_t memory;      /* bytes of descriptions, at most */
+    uint32_t check_ms;  /* a description older than this is looked at again before it is used; in use: in half of it, in
+                           the background */
+    uint32_t forget_ms; /* not asked for this long: no longer looked at in the background */
 };
 
 struct datasets;

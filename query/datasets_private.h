@@ -14,6 +14,7 @@ struct datasets_entry {
     struct datasets *datasets;
     const struct dataset *dataset;
     uint64_t used_ms;
+    uint64_t retry_ms; /* after a failed question it stands in this long without another one */
 };
 
 /* The look in the background: one at a time. */
@@ -21,11 +22,12 @@ struct datasets_check {
     struct postgres_query *query; /* NULL: none under way */
     const struct dataset **asked; /* references, in the order of the question */
     size_t asked_count;
-    const struct dataset **bases_of; /* those of `asked` that are still true: their bases are summed at the end */
     uint64_t started_ms;
-    char snapshot[256];         /* that the last complete answer was of; "": none, or its descriptions were others */
-    uint64_t content, answered; /* hash of what is asked now, and of what was when `snapshot` was kept */
-    bool same, failed, said;    /* nothing has changed since; the answer was no good; it was logged */
+    char snapshot[512]; /* of the last complete answer; "": none */
+    uint64_t content;   /* hash of what is asked for now */
+    uint64_t answered;  /* of what that answer was about: the snapshot tells of nothing else */
+    bool was_read;      /* an answer of the right form came */
+    bool failed;        /* the last one did; said once */
     struct loop_timer timer;
 };
 
@@ -39,6 +41,7 @@ struct datasets {
     struct datasets_load *loads[DATASETS_BUCKETS];
     size_t load_count;
     struct datasets_check check;
+    uint64_t said_ms; /* when a failed description was last logged */
     struct datasets_statistics statistics;
 };
 

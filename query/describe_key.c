@@ -4,7 +4,7 @@
 #define MAX_VIEWS 64 /* over one another */
 #define MAX_KEYS 32
 #define MAX_TARGETS 2048 /* a view has 1664 columns at most, and some that only sort */
-#define MAX_KEY 32 /* columns; PostgreSQL's bound for an index */
+#define MAX_KEY 32       /* columns; PostgreSQL's bound for an index */
 
 static struct describe_relation *find(const struct describe_reading *reading, uint32_t oid)
 {
@@ -143,8 +143,7 @@ static bool make_key(struct describe_reading *reading, const struct describe_ori
     if (count == 0 || count > MAX_KEY)
         return false;
     for (size_t i = 0; i < count; i++) {
-        columns[i] =
-            find_key_column(reading, origins, table, (unsigned)json_integer_value(json_array_get(numbers, i)));
+        columns[i] = find_key_column(reading, origins, table, (unsigned)json_integer_value(json_array_get(numbers, i)));
         if (columns[i] == SIZE_MAX)
             return false;
     }
@@ -157,7 +156,8 @@ static bool make_key(struct describe_reading *reading, const struct describe_ori
 
 /* The table whose rows are the dataset's; NULL: none. The children of a table that others inherit from have keys of
  * their own: rows of two of them may share one. */
-static const struct describe_relation *find_table(const struct describe_reading *reading, const struct describe_origin *origins)
+static const struct describe_relation *find_table(const struct describe_reading *reading,
+                                                  const struct describe_origin *origins)
 {
     for (size_t i = 0; i < reading->column_count; i++) {
         const struct describe_relation *table = origins[i].simple ? find(reading, origins[i].relation) : NULL;

@@ -46,9 +46,9 @@ struct describe_reading {
     struct describe_relation *relations;
     size_t relation_count;
     struct describe_origin *origins; /* of the columns */
-    struct comment_relation told; /* by its comment */
-    struct arena scratch;         /* goes when the document has been read */
-    bool failed;                  /* out of memory */
+    struct comment_relation told;    /* by its comment */
+    struct arena scratch;            /* goes when the document has been read */
+    bool failed;                     /* out of memory */
 };
 
 /* Members of the document. Not there, or null: an empty array, 0, false, TEXT_NONE. Texts are copied. */
@@ -57,7 +57,7 @@ uint32_t describe_oid(const json_t *value);
 struct text describe_text(struct describe_reading *reading, const json_t *value);
 void *describe_allocate(struct describe_reading *reading, size_t count, size_t size);
 
-void *describe_scratch(struct describe_reading *reading, size_t count, size_t size); /* not kept */
+void *describe_scratch(struct describe_reading *reading, size_t count, size_t size);   /* not kept */
 size_t describe_find_column(const struct describe_reading *reading, struct text name); /* SIZE_MAX: none */
 
 /* describe_type.c */

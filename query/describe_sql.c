@@ -131,7 +131,8 @@ static const char target_sql[] =
     "  select 1, 's', oid from target union all select distinct 1, 'r', oid from below where top = 0"
     "  union all select distinct 1, 'm', b.oid from below b where b.top <> 0 and exists (select"
     "    from pg_catalog.pg_inherits i where i.inhparent = b.oid)"
-    "  union all select 1, 't', oid from kind where oid >= " FIRST_NORMAL_OID "  union all select 1, 'f', oid from called "
+    "  union all select 1, 't', oid from kind where oid >= " FIRST_NORMAL_OID
+    "  union all select 1, 'f', oid from called "
     "where oid >= " FIRST_NORMAL_OID ")," FACTS ","
     " base(name) as (select distinct n.nspname || '.' || r.relname from below b"
     "   join pg_catalog.pg_class r on r.oid = case when b.relispartition and b.top = 0 then pg_partition_root(b.oid)"
@@ -146,7 +147,8 @@ static const char target_sql[] =
     "    and (t.relkind <> 'p' or has_column_privilege(t.oid, -6::smallint, 'select')),"
     " 'signature', (select sum(hash) from fact)::text,"
     " 'things', (select json_agg(json_build_array(kind, oid)) from thing),"
-    " 'columns', (select json_agg(json_build_array(attnum, attname, atttypid, attnotnull, col_description(t.oid, attnum),"
+    " 'columns', (select json_agg(json_build_array(attnum, attname, atttypid, attnotnull, col_description(t.oid, "
+    "attnum),"
     "    (select pg_get_expr(d.adbin, d.adrelid) from pg_catalog.pg_attrdef d where d.adrelid = t.oid"
     "       and d.adnum = attnum and attgenerated = '')) order by attnum) from readable),"
     " 'computed', (select json_agg(json_build_array(proname, prorettype, obj_description(oid, 'pg_proc'))"
@@ -200,10 +202,10 @@ static const char target_sql[] =
     "      * 1000000)::bigint) order by b.name) from base b left join sluice.dataset_version v on v.relation = b.name)"
     ")::text from target t";
 
-/* $1: the snapshot that the last answer was of; $2, $3: schemas and relations, text[], the n-th of which have the things
- * $4: int[], $5: text[], $6: oid[]; $7: bases, text[]. Rows of three: "snapshot"; of each relation its number (from 1)
- * and the sum (null: gone, replaced or no longer readable); of each tracked base its name, version and time. Where no
- * transaction has ended since, there is the first row only. On a standby a snapshot doesn't tell. */
+/* $1: the snapshot that the last answer was of; $2, $3: schemas and relations, text[], the n-th of which have the
+ * things $4: int[], $5: text[], $6: oid[]; $7: bases, text[]. Rows of three: "snapshot"; of each relation its number
+ * (from 1) and the sum (null: gone, replaced or no longer readable); of each tracked base its name, version and time.
+ * Where no transaction has ended since, there is the first row only. On a standby a snapshot doesn't tell. */
 #define MAY_HAVE_CHANGED "(pg_is_in_recovery() or pg_current_snapshot()::text <> $1)"
 static const char check_sql[] =
     "with thing as materialized (select n, kind, oid from unnest($4::int[], $5::text[], $6::oid[]) x(n, kind, oid)),"
@@ -223,16 +225,16 @@ static const char check_sql[] =
 
 /* $1: names of schemas, text[], in order; $2, $3: the last row seen, or null; $4: how many. A schema's relations are
  * found through pg_depend, which has an index by schema; when there are many, in the order of the names, which passes
- * by the other schemas' relations. Columns: place of the schema in $1, relation, kind, estimate, comment. */
+ * by the other schemas' relations. Columns: schema, relation, kind, estimate, comment. */
 #define MANY "2000"
 #define LISTED                                                                                                         \
     "c.relkind in " SERVED " and not c.relispartition and (s.name is distinct from $2 or c.relname > $3::name)"        \
     " and has_any_column_privilege(c.oid, 'select')"
 static const char list_sql[] =
-    "select p.place::text, p.relname, p.relkind::text, case when p.relkind = 'p' then (select sum(l.reltuples)"
+    "select p.schema, p.relname, p.relkind::text, case when p.relkind = 'p' then (select sum(l.reltuples)"
     "    from pg_partition_tree(p.oid) e join pg_catalog.pg_class l on l.oid = e.relid"
     "   where e.isleaf and l.reltuples >= 0) else p.reltuples end::text, obj_description(p.oid, 'pg_class')"
-    "  from (select s.place, r.oid, r.relname, r.relkind, r.reltuples"
+    "  from (select s.place, s.name as schema, r.oid, r.relname, r.relkind, r.reltuples"
     "    from unnest($1::text[]) with ordinality s(name, place) cross join lateral ("
     "      select k.oid, count(d.objid) > " MANY " as many from (select ns.oid from pg_catalog.pg_namespace ns"
     "         where ns.nspname = s.name::name and has_schema_privilege(ns.oid, 'usage') limit 1) k"

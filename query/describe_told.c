@@ -32,8 +32,8 @@ static int find_in_key(const struct describe_reading *reading)
 /* The only one of time in the relation, if it is named so. */
 static int find_by_name(const struct describe_reading *reading)
 {
-    static const char *const names[] = {"day",        "date",        "time",       "timestamp", "ts",       "at",
-                                        "datetime",   "month",       "week",       "year",      "hour",     "created_at",
+    static const char *const names[] = {"day",        "date",        "time",       "timestamp",  "ts",   "at",
+                                        "datetime",   "month",       "week",       "year",       "hour", "created_at",
                                         "updated_at", "recorded_at", "event_time", "measured_at"};
     int found = -1;
     for (size_t i = 0; i < reading->column_count; i++) {
@@ -74,8 +74,9 @@ static void find_time(struct describe_reading *reading)
     if (found < 0)
         found = find_by_name(reading);
     dataset->time_column = found;
-    dataset->grain = override != NULL && override->grain != NULL ? comment_parse_grain(text_from_string(override->grain))
-                                                                  : reading->told.grain;
+    dataset->grain = override != NULL && override->grain != NULL
+                         ? comment_parse_grain(text_from_string(override->grain))
+                         : reading->told.grain;
     if (found < 0)
         return;
     if (dataset->grain == NULL && reading->columns[found].type->base == OID_DATE)

@@ -9,6 +9,17 @@ struct keyset {
     bool inclusive;                            /* also rows that are the same in all columns */
 };
 
+/* What the server cannot infer from the other side: a record's type, and that of the names of its own objects, which it
+ * compares as the oids they stand for. */
+static bool needs_cast(const struct type *type)
+{
+    static const uint32_t names[] = {24, 2202, 2203, 2204, 2205, 2206, 3734, 3769, 4089, 4096, 4191};
+    bool found = type != NULL && type->kind == TYPE_COMPOSITE;
+    for (size_t i = 0; type != NULL && i < sizeof(names) / sizeof(names[0]); i++)
+        found = found || type->base == names[i];
+    return found;
+}
+
 static bool make_parameters(struct keyset *keyset)
 {
     struct select_builder *builder = keyset->builder;
@@ -20,8 +31,7 @@ static bool make_parameters(struct keyset *keyset)
             continue;
         if (!select_append_parameter(builder, keyset->after->values[i]))
             return false;
-        /* The server infers the type from the other side, but for records. */
-        if (type != NULL && type->kind == TYPE_COMPOSITE) {
+        if (needs_cast(type)) {
             buffer_append_literal(&builder->sql, "::");
             buffer_append_text(&builder->sql, type->name);
         }
@@ -83,13 +93,27 @@ static void append_row(struct keyset *keyset, size_t first)
 
 static void append_from(struct keyset *keyset, size_t i);
 
+/* A record all of whose fields are null "is null", one with a null among them is neither that nor "not null"; but both
+ * are in their order as values. */
+static void append_null_test(struct keyset *keyset, size_t i, bool is_null)
+{
+    const struct select_expression *expression = &keyset->builder->orders[i].expression;
+    struct buffer *sql = &keyset->builder->sql;
+    bool plain = expression->type != NULL && expression->type->kind != TYPE_COMPOSITE;
+    buffer_append_text(sql, expression->sql);
+    if (plain)
+        buffer_append_string(sql, is_null ? " is null" : " is not null");
+    else
+        buffer_append_string(sql, is_null ? " is not distinct from null" : " is distinct from null");
+}
+
 static void append_behind_null(struct keyset *keyset, size_t i)
 {
     const struct select_order *order = &keyset->builder->orders[i];
     struct buffer *sql = &keyset->builder->sql;
     buffer_append_char(sql, '(');
-    buffer_append_text(sql, order->expression.sql);
-    buffer_append_string(sql, order->nulls_first ? " is not null or " : " is null and ");
+    append_null_test(keyset, i, !order->nulls_first);
+    buffer_append_string(sql, order->nulls_first ? " or " : " and ");
     append_from(keyset, i + 1);
     buffer_append_char(sql, ')');
 }
@@ -102,8 +126,8 @@ static void append_behind_value(struct keyset *keyset, size_t i)
     const char *beyond = order->descending ? " < " : " > ", *from = order->descending ? " <= " : " >= ";
     buffer_append_char(sql, '(');
     if (nulls_behind) {
-        buffer_append_text(sql, order->expression.sql);
-        buffer_append_literal(sql, " is null or ");
+        append_null_test(keyset, i, true);
+        buffer_append_literal(sql, " or ");
     }
     if (last) {
         append_pair(keyset, i, keyset->inclusive ? from : beyond);

@@ -3,7 +3,7 @@
 
 #include "tests/unit/query/shop.h"
 
-#define ROWS 2000
+#define ROWS 700
 #define PAGE 7
 
 static const char walk_sql[] =
@@ -24,7 +24,7 @@ static const char walk_sql[] =
     "end,"
     "  case when random() > 0.2 then point(0.1, (random() * 2)::int) end,"
     "  case when random() > 0.5 then interval '1 day' else interval '24 hours' end"
-    "  from generate_series(1, 2000) n;"
+    "  from generate_series(1, 700) n;"
     "create table keyed as select * from walk order by random(); alter table keyed add primary key (n);"
     "create table doubled as select a % 2 as a, b, c, d, e, f, g, h, i, k, fixed from walk;"
     "create view nokey as select * from doubled;"
@@ -387,7 +387,7 @@ static void rows_that_come_and_go_neither_repeat_nor_drop_the_others(void **stat
         after = through_text(&tally.seen.last, &arena);
         warehouse_script(session, churn);
     }
-    assert_int_equal(postgres_session_query(session, "select n from churn where n <= 2000", 0, NULL, take_survivors,
+    assert_int_equal(postgres_session_query(session, "select n from churn where n <= 700", 0, NULL, take_survivors,
                                             &tally, &failure),
                      STATUS_OK);
     arena_free(&arena);

@@ -1,0 +1,147 @@
+/* Datasets by name: which one a caller means, the list of them, and one described at once. */
+#include <stdlib.h>
+
+#include "query/datasets_private.h"
+#include "query/describe.h"
+
+void datasets_append_element(struct buffer *array, struct text element)
+{
+    buffer_append_char(array, array->size == 0 ? '{' : ',');
+    buffer_append_char(array, '"');
+    for (size_t i = 0; i < element.size; i++) {
+        if (element.data[i] == '"' || element.data[i] == '\\')
+            buffer_append_char(array, '\\');
+        buffer_append_char(array, element.data[i]);
+    }
+    buffer_append_char(array, '"');
+}
+
+void datasets_close_array(struct buffer *array)
+{
+    if (array->size == 0)
+        buffer_append_char(array, '{');
+    buffer_append_char(array, '}');
+}
+
+size_t datasets_split(const struct datasets_options *options, struct text name,
+                      bool (*visible)(void *context, const struct datasets_schema *schema), void *context,
+                      struct text *relation)
+{
+    size_t found = SIZE_MAX, longest = 0;
+    for (size_t i = 0; i < options->schema_count; i++) {
+        struct text schema = text_from_string(options->schemas[i].name);
+        /* A schema's name may hold a dot, too: the longest is meant. */
+        if (schema.size > longest && name.size > schema.size && name.data[schema.size] == '.' &&
+            text_starts_with(name, schema) && visible(context, &options->schemas[i])) {
+            found = i;
+            longest = schema.size;
+        }
+    }
+    if (found != SIZE_MAX) {
+        *relation = text_of(name.data + longest + 1, name.size - longest - 1);
+        return found;
+    }
+    if (options->schema_count == 0 || !visible(context, &options->schemas[0]))
+        return SIZE_MAX;
+    *relation = name;
+    return 0;
+}
+
+const struct postgres_statement *datasets_list_statement(void)
+{
+    return describe_list_statement();
+}
+
+enum status datasets_list_parameters(const struct datasets_options *options, const size_t *schemas, size_t schema_count,
+                                     size_t after_schema, struct text after_relation, uint64_t limit,
+                                     struct arena *arena, struct text values[4])
+{
+    struct buffer names, count;
+    bool goes_on = after_relation.data != NULL && after_schema < options->schema_count;
+    buffer_init(&names, (size_t)1 << 20);
+    buffer_init(&count, 32);
+    for (size_t i = 0; i < schema_count; i++)
+        if (!goes_on || schemas[i] >= after_schema)
+            datasets_append_element(&names, text_from_string(options->schemas[schemas[i]].name));
+    datasets_close_array(&names);
+    buffer_append_uint64(&count, limit < INT64_MAX ? limit : INT64_MAX);
+    values[0] = arena_copy(arena, buffer_text(&names));
+    values[1] = goes_on ? arena_copy(arena, text_from_string(options->schemas[after_schema].name)) : TEXT_NONE;
+    values[2] = goes_on ? arena_copy(arena, after_relation) : TEXT_NONE;
+    values[3] = arena_copy(arena, buffer_text(&count));
+    bool failed = names.failed || values[0].data == NULL || values[3].data == NULL ||
+                  (goes_on && (values[1].data == NULL || values[2].data == NULL));
+    buffer_free(&names);
+    buffer_free(&count);
+    return failed ? STATUS_TOO_LARGE : STATUS_OK;
+}
+
+static enum dataset_kind kind_of(struct text letter)
+{
+    switch (letter.size != 0 ? letter.data[0] : 'r') {
+    case 'v':
+        return DATASET_VIEW;
+    case 'm':
+        return DATASET_MATERIALIZED;
+    case 'f':
+        return DATASET_FOREIGN;
+    case 'p':
+        return DATASET_PARTITIONED;
+    default:
+        return DATASET_TABLE;
+    }
+}
+
+void datasets_list_read(const struct datasets_options *options, const struct postgres_rows *rows, size_t row,
+                        struct datasets_listing *listing)
+{
+    struct text schema = postgres_rows_value(rows, row, 0), estimate = postgres_rows_value(rows, row, 3);
+    *listing = (struct datasets_listing){.relation = postgres_rows_value(rows, row, 1),
+                                         .kind = kind_of(postgres_rows_value(rows, row, 2)),
+                                         .description = postgres_rows_value(rows, row, 4),
+                                         .row_estimate = estimate.data != NULL ? strtod(estimate.data, NULL) : -1};
+    for (size_t i = 0; i < options->schema_count; i++)
+        if (text_equal(schema, text_from_string(options->schemas[i].name)))
+            listing->schema = i;
+    /* A view has no rows of its own to count. */
+    if (listing->kind == DATASET_VIEW)
+        listing->row_estimate = -1;
+}
+
+struct describing {
+    const struct datasets_options *options;
+    size_t schema;
+    struct text relation;
+    struct dataset *dataset;
+    enum status status;
+    struct failure *failure;
+};
+
+static void on_rows(void *context, const struct postgres_rows *rows)
+{
+    struct describing *describing = context;
+    if (postgres_rows_count(rows) != 0)
+        describing->status = describe_read(postgres_rows_value(rows, 0, 0), describing->options, describing->schema,
+                                           describing->relation, &describing->dataset, describing->failure);
+}
+
+enum status datasets_describe_now(struct postgres_session *session, const struct datasets_options *options,
+                                  size_t schema, struct text relation, const struct dataset **dataset,
+                                  struct failure *failure)
+{
+    char name[DATASETS_NAME_MAX + 1] = "";
+    struct describing describing = {options, schema, relation, NULL, STATUS_NOT_FOUND, failure};
+    if (relation.size != 0 && relation.size <= DATASETS_NAME_MAX)
+        memcpy(name, relation.data, relation.size);
+    struct text values[] = {text_from_string(options->schemas[schema].name), text_from_string(name)};
+    enum status status = STATUS_OK;
+    if (values[1].size == relation.size && relation.size != 0)
+        status = postgres_session_query(session, describe_statement()->sql, 2, values, on_rows, &describing, failure);
+    if (status == STATUS_OK)
+        status = describing.status;
+    if (status == STATUS_NOT_FOUND)
+        return failure_set(failure, status, "there is no relation %s.%.*s that this login may read",
+                           options->schemas[schema].name, TEXT_ARGS(relation));
+    *dataset = describing.dataset;
+    return status;
+}
