@@ -66,7 +66,7 @@ def claims(**changes):
     import time
 
     now = int(time.time())
-    content = {"iss": ISSUER, "aud": "sluice", "sub": "user-1", "customer": "acme", "tier": "test", "scope": "regions:read",
+    content = {"iss": ISSUER, "aud": "sluice", "sub": "user-1", "customer": "acme", "tier": "test", "scope": "regions:read datasets:read",
                "iat": now, "exp": now + NOW_LIFETIME_S, **changes}
     return {name: value for name, value in content.items() if value is not None}
 

@@ -65,7 +65,10 @@ def test_requests_are_counted_by_operation_and_class(gateway):
         one.get("/v1/regions/AR")
     one.get("/v1/regions/none")
     one.get("/none")
-    metrics = eventually(lambda: (found := one.metrics()).get('sluice_requests_total{operation="getRegion",class="4xx"}') == 1 and found)
+    # Two workers publish, each at its own half second.
+    metrics = eventually(lambda: (found := one.metrics()).get('sluice_requests_total{operation="getRegion",class="4xx"}') == 1
+                         and found.get('sluice_request_duration_seconds_count{operation="getRegion"}') == 4
+                         and found.get('sluice_requests_total{operation="none",class="4xx"}') == 1 and found)
     assert metrics['sluice_requests_total{operation="getRegion",class="2xx"}'] == 3
     assert metrics['sluice_request_duration_seconds_count{operation="getRegion"}'] == 4
     assert metrics['sluice_request_duration_seconds_bucket{operation="getRegion",le="+Inf"}'] == 4

@@ -31,7 +31,7 @@ def test_a_wrong_call_is_refused_on_stderr(arguments):
 
 def test_check_of_a_good_file_says_that_it_has_no_mistakes(written):
     one = written()
-    done = command("check", "--config", one.path)
+    done = command("check", "--offline", "--config", one.path)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{one.path}: no mistakes\n"
 

@@ -2,7 +2,7 @@
 import pytest
 
 import contract
-from gateway import assert_problem, check_problem
+from gateway import assert_problem, check_problem, token
 
 REGION = "AR-north-1"
 CALLS = {
@@ -12,8 +12,23 @@ CALLS = {
     "getRegionWeather": f"/v1/regions/{REGION}/weather?from=2024-01-01&to=2024-01-31&grain=day&fields=temperature_c",
     "getRegionMarket": f"/v1/regions/{REGION}/market?from=2024-01-01&to=2024-12-31&grain=month",
     "getRegionForecast": f"/v1/regions/{REGION}/forecast?grain=week",
+    "listDatasets": "/v1/datasets?limit=5",
+    "getDatasetSchema": "/v1/datasets/weather_daily/schema",
+    "readDataset": f"/v1/datasets/weather_daily?select=region_id,day,temperature_c&region_id=eq.{REGION}&order=day.desc&limit=5",
     "getOpenapi": "/v1/openapi.json",
+    "planQuery": "/v1/query/plan",
 }
+FORMED = [name for name in CALLS if name not in ("getDatasetSchema", "getOpenapi", "planQuery")]
+FETCHED = [name for name in CALLS if name != "planQuery"]
+
+
+def ask(api, operation, more="", **options):
+    """The operation's call, by a caller who may read all of the warehouse; `more` goes behind its query."""
+    path = CALLS[operation]
+    if operation == "planQuery":
+        options = {"method": "POST", "json": {"url": CALLS["readDataset"]}, **options}
+    path += ("&" if "?" in path else "?") + more if more else ""
+    return api.get(path, bearer=token(scope="regions:read datasets:read"), **options)
 
 
 def test_every_operation_of_the_contract_has_a_call_here():
@@ -22,29 +37,28 @@ def test_every_operation_of_the_contract_has_a_call_here():
 
 @pytest.mark.parametrize("operation", CALLS)
 def test_an_operation_answers_as_its_schema_says(api, operation):
-    answer = api.get(CALLS[operation])
+    answer = ask(api, operation)
     assert answer.status_code == 200, answer.text
     contract.check_answer(operation, answer)
     assert answer.headers["X-Request-Id"]
 
 
-@pytest.mark.parametrize("operation", [name for name in CALLS if name != "getOpenapi"])
+@pytest.mark.parametrize("operation", FORMED)
 @pytest.mark.parametrize("form,media", [("csv", "text/csv"), ("ndjson", "application/x-ndjson"), ("json", "application/json")])
 def test_format_and_accept_choose_the_form(api, operation, form, media):
-    path = CALLS[operation]
-    asked = api.get(path + ("&" if "?" in path else "?") + f"format={form}")
-    accepted = api.get(path, headers={"Accept": f"image/png, {media};q=0.9, */*;q=0.1"})
+    asked = ask(api, operation, f"format={form}")
+    accepted = ask(api, operation, headers={"Accept": f"image/png, {media};q=0.9, */*;q=0.1"})
     for answer in (asked, accepted):
         contract.check_answer(operation, answer)
         assert answer.headers["Content-Type"].split(";")[0] == media
         assert "Accept" in answer.headers["Vary"]
     assert asked.content == accepted.content
-    assert_problem(api.get(path, headers={"Accept": "image/png"}), 406, "not-acceptable")
+    assert_problem(ask(api, operation, headers={"Accept": "image/png"}), 406, "not-acceptable")
 
 
-@pytest.mark.parametrize("operation", CALLS)
+@pytest.mark.parametrize("operation", FETCHED)
 def test_head_has_the_headers_of_get_and_no_body(api, operation):
-    got, head = api.get(CALLS[operation]), api.get(CALLS[operation], method="HEAD")
+    got, head = ask(api, operation), ask(api, operation, method="HEAD")
     assert head.status_code == 200 and head.content == b""
     for name in ("Content-Type", "ETag", "Content-Length", "Cache-Control"):
         assert head.headers.get(name) == got.headers.get(name), name
@@ -57,11 +71,34 @@ def test_head_of_a_problem_has_no_body_and_keeps_the_connection(api):
 
 
 def test_the_served_document_is_the_contract(api):
-    served = api.json("/v1/openapi.json")
+    served = api.json("/v1/openapi.json", headers={"Authorization": None})
     assert served["openapi"] == contract.DOCUMENT["openapi"]
     assert served["paths"].keys() == contract.DOCUMENT["paths"].keys()
     assert served["components"]["schemas"].keys() == contract.DOCUMENT["components"]["schemas"].keys()
-    assert api.get("/v1/openapi.json", headers={"Authorization": None}).status_code == 200
+
+
+def test_the_document_that_a_reader_is_served_has_the_contract_and_his_datasets(api):
+    served = ask(api, "getOpenapi").json()
+    assert served["paths"].keys() > contract.DOCUMENT["paths"].keys()
+    assert served["components"]["schemas"].keys() >= contract.DOCUMENT["components"]["schemas"].keys()
+    assert all(path.startswith("/v1/datasets/") for path in served["paths"].keys() - contract.DOCUMENT["paths"].keys())
+
+
+def test_a_token_that_is_sent_for_the_document_must_be_valid(api):
+    assert_problem(api.get("/v1/openapi.json", bearer="none"), 401, "invalid-token")
+
+
+@pytest.mark.parametrize("operation", [name for name in CALLS if name != "getOpenapi"])
+def test_without_a_token_or_its_scope_nothing_is_answered(api, operation):
+    options = {"method": "POST", "json": {"url": CALLS["readDataset"]}} if operation == "planQuery" else {}
+    assert_problem(api.get(CALLS[operation], headers={"Authorization": None}, **options), 401, "missing-token")
+    assert_problem(api.get(CALLS[operation], bearer=token(scope="events:write"), **options), 403, "missing-scope")
+
+
+@pytest.mark.parametrize("path", ["/v1/datasets/weather_daily/below", "/v1/datasets/weather_daily/", "/v1/datasets/none_such", "/v1/datasets/none%20such",
+                                  "/v1/datasets/weather_daily%2Fschema", "/v1/datasets/pg_catalog.pg_class"])
+def test_a_path_below_a_dataset_and_one_that_is_not_there_are_404(api, path):
+    assert_problem(api.get(path, bearer=token(scope="datasets:read")), 404, "not-found")
 
 
 @pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/v1/regions/", "/v1/regions/AR/", "/v1/regions/AR/none", "/v2/regions", "//v1/regions", "/v1//regions",
@@ -109,8 +146,7 @@ def test_cors_is_for_the_configured_origins_only(gateway):
 
 @pytest.mark.parametrize("operation", CALLS)
 def test_an_unknown_parameter_is_refused_by_name(api, operation):
-    path = CALLS[operation]
-    problem = assert_problem(api.get(path + ("&" if "?" in path else "?") + "surprise=1"), 400, "invalid-parameter")
+    problem = assert_problem(ask(api, operation, "surprise=1"), 400, "invalid-parameter")
     assert problem["errors"][0]["in"] == "query" and problem["errors"][0]["field"] == "surprise"
 
 
