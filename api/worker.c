@@ -267,6 +267,7 @@ static void begin_stop(struct worker *worker)
     for (const struct request *request = worker->requests; request != NULL; request = request->next) {
         h2o_conn_t *connection = request->h2o->conn;
         listener_keep(connection->callbacks->get_socket(connection));
+        request->h2o->http1_is_persistent = 0; /* the connection ends with its answer, not with the drain */
     }
     listener_shut_idle(worker->listener);
 }

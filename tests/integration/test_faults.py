@@ -216,8 +216,7 @@ def test_sigterm_drains(postgres, database, gateway):
     while chunk := stream.recv(1 << 20):
         received += chunk
     assert received.endswith(b"0\r\n\r\n"), "the stream was cut"
-    assert b"connection: close" in received.partition(b"\r\n\r\n")[0].lower() or one.process.wait(10) == 0
-    assert one.process.wait(20) == 0
+    assert one.process.wait(10) == 0, "it waited for more than the stream: drain_timeout is 30 s"
 
 
 def test_idle_keep_alive_connections_do_not_hold_up_the_drain(gateway):
