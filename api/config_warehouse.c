@@ -5,7 +5,7 @@
 #include "api/config_read.h"
 #include "query/datasets.h"
 
-#define MAX_SCHEMAS 64
+#define MAX_SCHEMAS 4096
 #define MAX_NAME 63 /* bytes of a PostgreSQL name */
 #define MAX_DATASET 200
 #define MAX_KEY 32          /* columns of an index */

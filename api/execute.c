@@ -17,8 +17,9 @@ struct rows_state {
     struct execute_rows options;
     struct rows_encoder *encoder;
     bool more;
-    bool cut;    /* the page has reached PAGE_BYTES before its limit */
-    bool failed; /* out of memory */
+    bool cut;      /* the page has reached PAGE_BYTES before its limit */
+    bool failed;   /* out of memory */
+    bool outdated; /* the rows are of other types than the plan was made for */
 };
 
 /* Every value of a request was validated before it became a parameter: what the database finds invalid is in the views,
@@ -89,6 +90,9 @@ static void on_rows(void *context, const struct postgres_rows *rows)
 {
     struct request *request = context;
     struct rows_state *state = request->executor;
+    state->outdated = state->outdated || (state->encoder == NULL && !rows_are_known(rows));
+    if (state->outdated)
+        return;
     if (state->encoder == NULL) {
         state->options.encoding.format = request->format;
         state->encoder = rows_encoder_create(&request->arena, &state->options.encoding, rows);
@@ -121,9 +125,13 @@ static void on_drain(struct request *request)
 
 static void on_done(void *context, const struct postgres_error *error)
 {
+    /* As the server says it of a statement that it had prepared. */
+    static const struct postgres_error outdated = {STATUS_FAILED, "0A000", "the types of the result have changed"};
     struct request *request = context;
     const struct rows_state *state = request->executor;
     execute_asked(request);
+    if (error == NULL && state->outdated)
+        error = &outdated;
     if (error != NULL && state->options.on_error != NULL && state->options.on_error(request, error))
         return;
     if (error != NULL) {

@@ -67,6 +67,10 @@ void problem_append(struct buffer *out, enum problem problem, struct text detail
     json_field_string(&json, "title", problems[problem].title);
     json_field_int64(&json, "status", problems[problem].status);
     json_field_text(&json, "detail", detail);
+    /* All that PostgREST's clients keep of an error. */
+    json_field_text(&json, "message", detail);
+    json_field_string(&json, "code",
+                      mistake != NULL && mistake->sqlstate != NULL ? mistake->sqlstate : problems[problem].name);
     json_field_text(&json, "instance", instance);
     json_field_text(&json, "request_id", request_id);
     if (mistake != NULL) {

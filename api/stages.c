@@ -214,11 +214,11 @@ static struct text header_value(void *context, struct text name)
     return text_of(request->h2o->headers.entries[index].value.base, request->h2o->headers.entries[index].value.len);
 }
 
-/* ?format= wins over Accept. */
+/* ?format= wins over Accept. The handler of a dialect chooses by itself: it has more forms. */
 static enum stage_verdict choose_format(struct request *request)
 {
     size_t index = openapi_parameter_index(request->binding->operation, TEXT("format"));
-    if (index == SIZE_MAX)
+    if (index == SIZE_MAX || request->binding->operation->open_query)
         return STAGE_NEXT;
     const struct openapi_value *value = &request->values[index];
     if (value->present) {

@@ -1,11 +1,14 @@
 """Load on a server, and what came of it: wrk for HTTP, pgbench for the SQL that the gateway sends."""
+import http.client
+import os
 import re
+import shutil
 import statistics
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from _servers import POSTGRES_BIN, Failure, run
+from _servers import POSTGRES_BIN, ROOT, Failure, run, stop, wait_until
 
 # Case 1 and 3 are asked for these; each must have weather and market data of its own or of an ancestor.
 REGIONS = ["AR-north-1", "AR-north-2", "AR-coast-1", "AR-alps-1", "KE-baltic-1", "KE-baltic-2", "KE-plain-1", "KE-plain-2",
@@ -41,6 +44,56 @@ def wrk(url, connections, seconds, token=None, script=None, start=0):
         refused += sum(map(int, re.findall(r"\d+", errors)))
     return Result(float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1]), latency.get("50", 0), latency.get("99", 0),
                   int(re.search(r"(\d+) requests in", out)[1]), refused)
+
+
+def get(gateway, path, token):
+    """A GET that must be a 200: (headers, body)."""
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=60)
+    connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    if answer.status != 200:
+        raise Failure(f"GET {path} answered {answer.status}: {body[:500].decode(errors='replace')}; the gateway's log is {gateway.log}")
+    return answer.headers, body
+
+
+def start_hello(world, size):
+    """A bare h2o server that answers every request with `size` bytes: its port."""
+    program_file = Path(os.environ.get("SLUICE_BENCH_BUILD", ROOT / "build-bench")) / "bench" / "bench_hello"
+    if not program_file.exists():
+        raise Failure(f"{program_file} is missing: ./dev bench NAME builds it, or set SLUICE_BENCH_BUILD to a build with -DBENCH=ON")
+    log = world.folder / f"hello-{size}.log"
+    with open(log, "wb") as out:
+        process = subprocess.Popen([program_file, str(size)], stdout=out, stderr=out)
+    world.cleanup.callback(stop, process)
+    wait_until(lambda: log.read_text().endswith("\n"), process, "bench_hello", log)
+    return int(log.read_text())
+
+
+def print_profile(world, process, title, work):
+    """Where the process's time goes while `work` runs; False: it can't be told here."""
+    if not shutil.which("perf"):
+        print("\nno profile: perf is not installed (apt-get install linux-perf)")
+        return False
+    data = world.folder / "perf.data"
+    data.unlink(missing_ok=True)
+    recorder = subprocess.Popen(["perf", "record", "-q", "-F", "997", "-p", str(process.pid), "-o", data],
+                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    work()
+    stop(recorder, 2)  # SIGINT: perf writes its file
+    if not data.exists() or data.stat().st_size == 0:
+        print(f"\nno profile: perf record was refused: {recorder.stderr.read().strip()[:300]}")
+        return False
+    out = run(["perf", "report", "-i", data, "--stdio", "--no-children", "--percent-limit", "1", "--sort", "dso,symbol"], "perf report")
+    print(f"\nWhere the gateway's time goes: {title}")
+    lines = [line.removesuffix("-      -").rstrip() for line in map(str.rstrip, out.splitlines())]
+    print("\n".join([line for line in lines if line and not line.startswith("#")][:30]))
+    return True
+
+
+def verdict(reached):
+    return "reached" if reached else "not reached"
 
 
 # Request number n asks for combination n of a shuffled order (the multiplier has no factor in common with their number), so that
@@ -101,9 +154,9 @@ class Statement:
     settings: list  # (name, value) that the gateway set after its login on this connection
 
 
-def record(world, gateway_name, ask, kind, **options):
-    """Lets PostgreSQL log one request's SQL, with the settings of the connection that it came over."""
-    path, known = PROBES[kind]
+def record(world, gateway_name, ask, path, known, **options):
+    """Lets PostgreSQL log the SQL of one request for `path`, with the settings of the connection that it came over. The statement is
+    told from others by the values `known` among its parameters."""
     world.postgres.psql("postgres", "sluice", "-c", "alter role sluice_reader set log_min_duration_statement = 0")
     before = world.postgres.log.stat().st_size
     gateway = world.gateway(gateway_name, **options)
@@ -115,7 +168,7 @@ def record(world, gateway_name, ask, kind, **options):
     text = world.postgres.log.read_text()[before:]
     records = log_records(text)
     for (pid, message), (_, detail) in zip(records, records[1:]):
-        executed = re.match(r"LOG:  duration: [\d.]+ ms  execute [^:]+: (.*)", message, re.DOTALL)
+        executed = re.match(r"LOG:  duration: [\d.]+ ms  execute [^:]+: (?!explain)(.*)", message, re.DOTALL | re.IGNORECASE)
         if not executed or not detail.startswith("DETAIL:  parameters: ") or not all(f"'{value}'" in detail for value in known):
             continue
         pairs = re.findall(r"\$\d+ = (?:'((?:[^']|'')*)'|(NULL))", detail)
@@ -124,7 +177,7 @@ def record(world, gateway_name, ask, kind, **options):
                     for found in re.findall(r"\bset \"?(\w+)\"? = '?([^;']*)'?;", line, re.IGNORECASE)]
         return Statement(executed[1].strip().rstrip(";"), values, settings)
     raise Failure(f"PostgreSQL's log shows no statement with the parameters {', '.join(known)} after GET {path}: "
-                  "has the way in which the gateway hands them over changed? See PROBES in bench/_load.py")
+                  "has the way in which the gateway hands them over changed?")
 
 
 def for_pgbench(statement, kind, region_variable):
@@ -145,16 +198,21 @@ def for_pgbench(statement, kind, region_variable):
     return RANDOM + re.sub(r"\$(\d+)", parameter, sql) + ";\n"
 
 
-class Pgbench:
-    """The peer: the same statement, prepared, under the settings that the gateway uses."""
+def by_region(world, kind, statement):
+    """pgbench chooses among numbers only, so each region has a script, and pgbench chooses among the scripts."""
+    scripts = []
+    for number, region in enumerate(REGIONS):
+        script = world.folder / f"{kind}{number}.sql"
+        script.write_text(for_pgbench(statement, kind, f"region{number}"))
+        scripts += ["-f", script, "-D", f"region{number}={region}"]
+    return Pgbench(world, scripts, statement)
 
-    def __init__(self, world, kind, statement):
-        self.world, self.scripts = world, []
-        # pgbench chooses among numbers only, so each region has a script, and pgbench chooses among the scripts.
-        for number, region in enumerate(REGIONS):
-            script = world.folder / f"{kind}{number}.sql"
-            script.write_text(for_pgbench(statement, kind, f"region{number}"))
-            self.scripts += ["-f", script, "-D", f"region{number}={region}"]
+
+class Pgbench:
+    """The peer: the same statement, prepared, under the settings that the gateway uses. `scripts`: pgbench's options that name them."""
+
+    def __init__(self, world, scripts, statement):
+        self.world, self.scripts = world, scripts
         # The timeout's cost is the same at any length, but a pgbench that meets it gives up.
         settings = [(name, "30000" if name == "statement_timeout" else value) for name, value in statement.settings]
         escaped = [(name, value.replace("\\", "\\\\").replace(" ", "\\ ")) for name, value in settings]

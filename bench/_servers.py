@@ -179,7 +179,7 @@ class Gateway:
             return False
 
     def token(self):
-        words = ("token", "--customer", "bench", "--tier", "bench", "--scope", "regions:read", "--subject", "bench")
+        words = ("token", "--customer", "bench", "--tier", "bench", "--scope", "regions:read datasets:read", "--subject", "bench")
         return self.command(*words).split()[-1]
 
     def metric(self, name, label=""):

@@ -8,19 +8,15 @@ before | pgbench of the same SQL | a year of days | pgbench of its SQL. The tabl
 being slow: the exit code is 0 whenever the figures could be taken.
 """
 import argparse
-import http.client
 import os
 import resource
-import shutil
 import socket
 import statistics
-import subprocess
 import sys
 import time
-from pathlib import Path
 
-from _load import Pgbench, record, wrk, write_lua
-from _servers import ROOT, Failure, World, program, run, stop, wait_until
+from _load import PROBES, by_region, get, print_profile, record, start_hello, verdict, write_lua, wrk
+from _servers import Failure, World, program
 
 CACHED = "/v1/regions/KE-plain-1/summary?window=30d"
 IDLE_CONNECTIONS = 1000
@@ -29,18 +25,6 @@ MEMORY_TARGETS = {"after start": 20, f"with {IDLE_CONNECTIONS} idle connections"
 TITLES = {"hello": "bare h2o, same bytes", "cached": "summary, cached", "cached, logged": "summary, cached, request log to a file",
           "uncached": "summary, uncached", "pgbench summary": "  pgbench, its SQL", "series": "365 days of weather",
           "pgbench series": "  pgbench, its SQL"}
-
-
-def get(gateway, path, token):
-    """A GET that must be a 200: (headers, body)."""
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
-    connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
-    answer = connection.getresponse()
-    body = answer.read()
-    connection.close()
-    if answer.status != 200:
-        raise Failure(f"GET {path} answered {answer.status}: {body[:500].decode(errors='replace')}; the gateway's log is {gateway.log}")
-    return answer.headers, body
 
 
 def options_of():
@@ -68,8 +52,8 @@ class Bench:
         probe = {**common, "redis": False}  # so that no answer is in Redis
         self.pgbench = {}
         for kind in ("summary", "series"):
-            statement = record(world, f"probe-{kind}", lambda gateway, path: get(gateway, path, gateway.token()), kind, **probe)
-            self.pgbench[kind] = Pgbench(world, kind, statement)
+            statement = record(world, f"probe-{kind}", lambda gateway, path: get(gateway, path, gateway.token()), *PROBES[kind], **probe)
+            self.pgbench[kind] = by_region(world, kind, statement)
             if options.show_sql:
                 print(f"{kind}: {statement.sql}\nparameters: {statement.values}\nsettings: {statement.settings}\n")
         self.gateway = world.gateway("bench", **common)
@@ -83,18 +67,7 @@ class Bench:
             self.notes.append(f"NOT CACHED: a repeated summary says Sluice-Plan: {headers.get('Sluice-Plan')}")
         self.bytes = len(body)
         self.series_bytes = len(get(self.gateway, "/v1/regions/KE-plain-1/weather?from=2017-03-05&to=2018-03-04", self.token)[1])
-        self.hello = self.start_hello()
-
-    def start_hello(self):
-        program_file = Path(os.environ.get("SLUICE_BENCH_BUILD", ROOT / "build-bench")) / "bench" / "bench_hello"
-        if not program_file.exists():
-            raise Failure(f"{program_file} is missing: ./dev bench summary builds it, or set SLUICE_BENCH_BUILD to a build with -DBENCH=ON")
-        log = self.world.folder / "hello.log"
-        with open(log, "wb") as out:
-            process = subprocess.Popen([program_file, str(self.bytes)], stdout=out, stderr=out)
-        self.world.cleanup.callback(stop, process)
-        wait_until(lambda: log.read_text().endswith("\n"), process, "bench_hello", log)
-        return int(log.read_text())
+        self.hello = start_hello(world, self.bytes)
 
     def http(self, gateway, path, connections, kind=None):
         """One measurement, and whether each request of `kind` went to the database, as the gateway's own counters have it."""
@@ -189,26 +162,10 @@ class Bench:
             print(f"  {when:<38}{size / 1024:>8.1f} MB {'':<23} target {target} MB: {verdict(size <= target * 1024)}")
 
     def profile(self):
-        if not shutil.which("perf"):
-            print("\nno profile: perf is not installed (apt-get install linux-perf)")
-            return
+        connections = self.options.connections[-1]
         for what in ("cached", "uncached", "series"):
-            data = self.world.folder / f"{what}.perf"
-            recorder = subprocess.Popen(["perf", "record", "-q", "-F", "997", "-p", str(self.gateway.process.pid), "-o", data],
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-            self.measure(what, self.options.connections[-1])
-            stop(recorder, 2)  # SIGINT: perf writes its file
-            if not data.exists() or data.stat().st_size == 0:
-                print(f"\nno profile: perf record was refused: {recorder.stderr.read().strip()[:300]}")
+            if not print_profile(self.world, self.gateway.process, f"{what}, {connections} connections", lambda: self.measure(what, connections)):
                 return
-            out = run(["perf", "report", "-i", data, "--stdio", "--no-children", "--percent-limit", "1", "--sort", "dso,symbol"], "perf report")
-            print(f"\nWhere the gateway's time goes: {what}, {self.options.connections[-1]} connections")
-            lines = [line.removesuffix("-      -").rstrip() for line in map(str.rstrip, out.splitlines())]
-            print("\n".join([line for line in lines if line and not line.startswith("#")][:30]))
-
-
-def verdict(reached):
-    return "reached" if reached else "not reached"
 
 
 def main():

@@ -311,10 +311,16 @@ struct st_h2o_evloop_t *loop_evloop(struct loop *loop)
     return loop->evloop;
 }
 
+/* A write that was made by a timer or a hook, and was through at once: h2o calls back for it after its wait only. */
+static bool has_pending(const struct loop *loop)
+{
+    return loop->evloop->_pending_as_client != NULL || loop->evloop->_pending_as_server != NULL;
+}
+
 void loop_turn(struct loop *loop, int32_t max_wait_ms)
 {
     int32_t wait = max_wait_ms < LONGEST_WAIT_MS ? max_wait_ms : LONGEST_WAIT_MS;
-    if (loop->hooks != NULL)
+    if (loop->hooks != NULL || has_pending(loop))
         wait = 0;
     if (wait != 0 && loop->timer_count != 0) {
         uint64_t now = clock_monotonic_us() / 1000, due = loop->heap[0]->due_ms;

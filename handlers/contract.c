@@ -6,6 +6,10 @@
 #include "handlers/named.h"
 #include "query/document.h"
 
+/* Past this no more datasets are described: GET /v1/datasets lists all. */
+#define PATHS_ENOUGH ((size_t)4 << 20)
+#define DOCUMENT_CEILING ((size_t)16 << 20) /* bytes of the whole document */
+
 enum part { PART_PATHS, PART_SCHEMAS, PART_REST };
 
 struct listed {
@@ -182,6 +186,8 @@ static enum stage_verdict write_parts(struct request *request, struct contract *
     while (contract->part != PART_REST) {
         if (contract->status != STATUS_OK)
             return problem_send_status(request, contract->status);
+        if (contract->part == PART_PATHS && out->size > PATHS_ENOUGH)
+            contract->count = contract->at;
         if (contract->at == contract->count) {
             buffer_append_text(out, contract->part == PART_PATHS ? contract->middle : contract->tail);
             contract->part++;
@@ -225,6 +231,7 @@ static enum stage_verdict begin(struct request *request)
         return problem_send_status(request, STATUS_FAILED);
     request->handler_state = contract;
     respond_begin(request, &head, NULL);
+    respond_buffer(&request->respond)->ceiling = DOCUMENT_CEILING;
     buffer_append_text(respond_buffer(&request->respond), contract->head);
     return ask_list(request, contract);
 }

@@ -55,9 +55,11 @@ static bool wrap(struct request *request, const char *front, const char *back, s
     buffer_append_string(&sql, back);
     struct text kept = sql.failed ? TEXT_NONE : arena_copy(&request->arena, buffer_text(&sql));
     buffer_free(&sql);
-    if (kept.data != NULL)
+    if (kept.data != NULL) {
         postgres_statement_init(statement, kept.data, read->select.filter_parameter_count,
                                 read->select.count_statement.parameter_types);
+        statement->id ^= read->select.count_statement.id; /* made anew when that one is */
+    }
     return kept.data != NULL;
 }
 

@@ -2,6 +2,7 @@
 
 #include "api/execute.h"
 #include "api/problem.h"
+#include "base/hash.h"
 #include "handlers/read_error.h"
 #include "query/verdicts.h"
 
@@ -150,11 +151,10 @@ static enum stage_verdict parse_query(struct request *request, struct read *read
     if (status == STATUS_OK)
         status = dialect_canonical(read->query, &request->arena, &read->canonical);
     if (status == STATUS_INVALID) {
-        struct problem_mistake told = {
-            .place = "query", .message = mistake.message, .column = mistake.column, .field = "query"};
-        struct text name = arena_copy(&request->arena, mistake.parameter);
-        if (name.data != NULL && name.size != 0)
-            told.field = name.data;
+        struct problem_mistake told = {.place = "query",
+                                       .field = read_error_field(request, mistake.parameter),
+                                       .message = mistake.message,
+                                       .column = mistake.column};
         return problem_send_mistake(request, PROBLEM_INVALID_PARAMETER, &told);
     }
     if (status != STATUS_OK || !make_purpose(request, read))
@@ -183,8 +183,10 @@ static bool add_settings(struct request *request, const struct read *read)
         return false;
     plan->settings = settings;
     plan->setting_count = 0;
-    if (read->prefer.timezone.data != NULL && !read->without_timezone)
+    if (read->prefer.timezone.data != NULL && !read->without_timezone) {
         settings[plan->setting_count++] = (struct postgres_setting){"TimeZone", read->prefer.timezone};
+        plan->statement.binary = false; /* which knows no zone but UTC */
+    }
     if (!request->dataset->asks_caller)
         return true;
     struct buffer scopes;
@@ -291,12 +293,25 @@ static enum stage_verdict judge(struct request *request, struct read *read)
                         TEXT_ARGS(narrow));
 }
 
+uint64_t read_verdict_id(const struct read *read, const struct postgres_statement *statement)
+{
+    const struct rules_budget *budget = &read->budget;
+    uint64_t id[2] = {statement->id, 0};
+    if (budget->cost <= 0 && budget->rows == 0 && budget->bytes == 0)
+        return statement->id;
+    for (size_t i = 0; i < statement->parameter_count; i++) {
+        id[1] = hash_stable(read->select.parameters[i]);
+        id[0] = hash_stable(text_of((const char *)id, sizeof(id)));
+    }
+    return id[0];
+}
+
 static enum stage_verdict ask_estimate(struct request *request, struct read *read)
 {
     static const struct postgres_handlers handlers = {on_estimate_rows, on_estimate_done};
     struct plan *plan = &request->plan;
-    if (!rules_needs_estimate(plan) ||
-        verdicts_find(request->worker->verdicts, request->dataset, plan->statement.id, &plan->estimate))
+    if (!rules_needs_estimate(plan) || verdicts_find(request->worker->verdicts, request->dataset,
+                                                     read_verdict_id(read, &plan->statement), &plan->estimate))
         return judge(request, read);
     struct postgres_statement *explain = arena_alloc(&request->arena, sizeof(*explain));
     if (explain == NULL || verdicts_explain(&plan->statement, &request->arena, explain) != STATUS_OK)
@@ -340,7 +355,8 @@ enum stage_verdict read_resume(struct request *request)
         read_refuse(request, &read->error);
         return STAGE_DONE;
     }
-    verdicts_keep(request->worker->verdicts, request->dataset, request->plan.statement.id, &request->plan.estimate);
+    verdicts_keep(request->worker->verdicts, request->dataset, read_verdict_id(read, &request->plan.statement),
+                  &request->plan.estimate);
     return judge(request, read);
 }
 

@@ -3,11 +3,23 @@
 #include "api/problem.h"
 #include "base/log.h"
 
+#define FIELD_MAX 128 /* bytes of a parameter's name that are told; no column's is longer than 63 */
+
+const char *read_error_field(struct request *request, struct text parameter)
+{
+    if (parameter.size > FIELD_MAX) {
+        parameter.size = FIELD_MAX;
+        while (parameter.size != 0 && ((unsigned char)parameter.data[parameter.size] & 0xC0) == 0x80)
+            parameter.size--;
+    }
+    struct text name = arena_copy(&request->arena, parameter);
+    return name.data != NULL && name.size != 0 ? name.data : "query";
+}
+
 enum stage_verdict read_error_mistake(struct request *request, enum status status, const struct select_mistake *mistake)
 {
-    struct text name = arena_copy(&request->arena, mistake->place.parameter);
     struct problem_mistake told = {.place = "query",
-                                   .field = name.data != NULL && name.size != 0 ? name.data : "query",
+                                   .field = read_error_field(request, mistake->place.parameter),
                                    .message = mistake->message,
                                    .column = mistake->place.column};
     return problem_send_mistake(
@@ -68,6 +80,7 @@ static const struct {
     {"54001", PROBLEM_INVALID_PARAMETER, "the query is too complex for the database"},
     {"54011", PROBLEM_INVALID_PARAMETER, "the query has too many columns"},
     {"54023", PROBLEM_INVALID_PARAMETER, "the query has too many values"},
+    {"0A000", PROBLEM_INVALID_PARAMETER, "the database does not offer this cast or comparison for the column's type"},
     {"42883", PROBLEM_UNSUPPORTED_OPERATOR, "the type of a column lacks the operator or the aggregate"},
 };
 

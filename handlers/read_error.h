@@ -6,6 +6,8 @@
 #include "api/request.h"
 #include "query/select.h"
 
+/* The name of a parameter as a problem tells it: cut where it is longer than any column's; "query" for none. */
+const char *read_error_field(struct request *request, struct text parameter);
 /* A mistake found while the SQL was made. */
 enum stage_verdict read_error_mistake(struct request *request, enum status status,
                                       const struct select_mistake *mistake);

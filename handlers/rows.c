@@ -332,7 +332,7 @@ static bool on_end(struct request *request, bool more)
     if (rows->read.form.singular && refuse_singular(request, more))
         return false;
     struct text target = more && rows->next.count != 0 ? next_target(request, rows) : TEXT_NONE;
-    if (more && rows->read.walks && target.data == NULL) {
+    if (more && rows->read.walks && !rows->read.form.singular && target.data == NULL) {
         problem_send(request, PROBLEM_INVALID_PARAMETER,
                      "there are more rows, and the address of the next page would be too long: order by columns with "
                      "shorter values, or send limit and offset");

@@ -55,10 +55,11 @@ static void on_rows(void *context, const struct postgres_rows *rows)
     struct schema *schema = request->handler_state;
     if (postgres_rows_count(rows) == 0)
         return;
+    struct text latest = postgres_rows_value(rows, 0, 0);
     if (schema->step == STEP_ESTIMATE)
         schema->estimate.known = verdicts_read(rows, &schema->estimate) == STATUS_OK;
     else
-        schema->latest = arena_copy(&request->arena, postgres_rows_value(rows, 0, 0));
+        schema->latest = latest.data != NULL ? arena_copy(&request->arena, latest) : TEXT_NONE;
 }
 
 /* Without an answer the description goes out without the newest row. */

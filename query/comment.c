@@ -163,6 +163,8 @@ enum status comment_parse_relation(struct text comment, struct arena *arena, str
             inner = trim(text_of(inner.data, inner.size - 1));
         if (take_sentence(inner, told))
             continue;
+        while (sentence.size != 0 && sentence.data[0] == ' ' && (size == 0 || out[size - 1] == '\n'))
+            sentence = text_of(sentence.data + 1, sentence.size - 1); /* what stood before it was taken out */
         memcpy(out + size, sentence.data, sentence.size);
         size += sentence.size;
     }

@@ -11,6 +11,7 @@
 #define MAX_ABSENT 4096
 #define MAX_LOADS 1024 /* under way at once */
 #define STALE_MS 60000 /* how long a description may stand in while the database is away */
+#define REPEATS 3      /* of a question whose relation was dropped meanwhile */
 #define RETRY_MS 200   /* between two questions while one stands in */
 #define SAY_MS 10000   /* between two lines of the log about failed descriptions */
 #define KEY_MAX (sizeof(uint32_t) + DATASETS_NAME_MAX)
@@ -31,6 +32,7 @@ struct datasets_load {
     struct postgres_query *query;
     struct dataset *described;
     enum status status;
+    unsigned repeats;
     bool overtaken; /* it began before somebody knew better: nobody joins it, and nothing of it is kept */
     uint64_t started_ms, hash;
     size_t schema, key_size;
@@ -96,7 +98,8 @@ static void keep_entry(struct datasets *datasets, struct text key, uint64_t hash
     struct datasets_entry *entry = malloc(sizeof(*entry));
     if (entry == NULL)
         return;
-    *entry = (struct datasets_entry){.datasets = datasets, .dataset = dataset, .used_ms = loop_now_ms(datasets->loop)};
+    uint64_t now = loop_now_ms(datasets->loop);
+    *entry = (struct datasets_entry){.datasets = datasets, .dataset = dataset, .used_ms = now, .answered_ms = now};
     dataset_ref(dataset);
     link_newest(entry);
     lru_put(datasets->entries, key, hash, entry,
@@ -258,10 +261,16 @@ static enum status judge(struct datasets *datasets, const struct postgres_error 
     return STATUS_FAILED;
 }
 
+static enum status ask(struct datasets_load *load);
+
 static void on_done(void *context, const struct postgres_error *error)
 {
     struct datasets_load *load = context;
     struct datasets *datasets = load->datasets;
+    /* "could not open relation", "cache lookup failed": dropped under the question. What stands there now answers it.
+     */
+    if (error != NULL && strcmp(error->sqlstate, "XX000") == 0 && load->repeats++ < REPEATS && ask(load) == STATUS_OK)
+        return;
     struct text key = text_of(load->key, load->key_size);
     enum status status = error != NULL ? judge(datasets, error) : load->status;
     const struct dataset *answer = status == STATUS_OK ? load->described : NULL;
@@ -285,25 +294,31 @@ static void on_done(void *context, const struct postgres_error *error)
 }
 
 /* NULL with *status: the question could not be put. */
+static enum status ask(struct datasets_load *load)
+{
+    static const struct postgres_handlers handlers = {on_rows, on_done};
+    struct datasets *datasets = load->datasets;
+    struct text values[] = {text_from_string(datasets->options.schemas[load->schema].name),
+                            text_of(load->key + sizeof(uint32_t), load->key_size - sizeof(uint32_t))};
+    struct postgres_call call = {.statement = describe_statement(), .parameters = values, .whole = true};
+    load->status = STATUS_NOT_FOUND;
+    return postgres_start(datasets->pool, &call, &handlers, load, &load->query);
+}
+
 static struct datasets_load *start_load(struct datasets *datasets, size_t schema, struct text key, uint64_t hash,
                                         enum status *status)
 {
-    static const struct postgres_handlers handlers = {on_rows, on_done};
     *status = STATUS_BUSY;
     struct datasets_load *load = datasets->load_count < MAX_LOADS ? malloc(sizeof(*load)) : NULL;
     if (load == NULL)
         return NULL;
     *load = (struct datasets_load){.datasets = datasets,
-                                   .status = STATUS_NOT_FOUND,
                                    .schema = schema,
                                    .started_ms = loop_now_ms(datasets->loop),
                                    .hash = hash,
                                    .key_size = key.size};
     memcpy(load->key, key.data, key.size);
-    struct text values[] = {text_from_string(datasets->options.schemas[schema].name),
-                            text_of(load->key + sizeof(uint32_t), key.size - sizeof(uint32_t))};
-    struct postgres_call call = {.statement = describe_statement(), .parameters = values, .whole = true};
-    *status = postgres_start(datasets->pool, &call, &handlers, load, &load->query);
+    *status = ask(load);
     if (*status != STATUS_OK) {
         free(load);
         return NULL;
@@ -326,15 +341,24 @@ static void answer_entry(struct datasets_entry *entry, datasets_answer on_answer
     dataset_unref(dataset);
 }
 
+/* Not older than check_ms. A database that takes that long to answer is not asked by every request on top: what it has
+ * just said, or is being asked in the background, is used for twice as long. */
+static bool is_fresh(const struct datasets_entry *entry)
+{
+    const struct datasets *datasets = entry->datasets;
+    uint64_t now = loop_now_ms(datasets->loop), check_ms = datasets->options.check_ms;
+    uint64_t age = now - entry->dataset->checked_ms;
+    return entry->dataset->checked_ms != 0 && (age < check_ms || now - entry->answered_ms < check_ms / 2 ||
+                                               (datasets->check.query != NULL && age < 2 * check_ms));
+}
+
 /* What is known already. False: it must be asked. */
 static bool answer_known(struct datasets *datasets, struct text key, uint64_t hash, datasets_answer on_answer,
                          void *context)
 {
     uint64_t now = loop_now_ms(datasets->loop);
     struct datasets_entry *entry = lru_get(datasets->entries, key, hash);
-    if (entry != NULL && entry->dataset->checked_ms != 0 &&
-        (now - entry->dataset->checked_ms < datasets->options.check_ms ||
-         (entry->retry_ms > now && find_stale(datasets, key, hash) != NULL))) {
+    if (entry != NULL && (is_fresh(entry) || (entry->retry_ms > now && find_stale(datasets, key, hash) != NULL))) {
         answer_entry(entry, on_answer, context);
         return true;
     }

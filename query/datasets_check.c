@@ -37,7 +37,9 @@ static void release_asked(struct datasets_check *check)
     for (size_t i = 0; i < check->asked_count; i++)
         dataset_unref(check->asked[i]);
     free(check->asked);
+    free(check->same);
     check->asked = NULL;
+    check->same = NULL;
     check->asked_count = 0;
 }
 
@@ -84,31 +86,39 @@ static void sum_bases(struct dataset *dataset, const struct base *bases, size_t 
     dataset->changed_at = latest;
 }
 
-/* A relation's row. What was found to be wrong in the meantime stays so. */
-static void judge(struct datasets *datasets, struct text number, struct text sum)
+/* A relation's row: it is as it was when the sum is the same. */
+static void confirm(struct datasets_check *check, struct text number, struct text sum)
 {
-    struct datasets_check *check = &datasets->check;
     int64_t at;
-    if (!text_to_int64(number, &at) || at < 1 || (uint64_t)at > check->asked_count)
-        return;
-    struct dataset *dataset = moving(check->asked[at - 1]);
-    if (dataset->checked_ms == 0)
-        return;
-    if (sum.data != NULL && describe_signature(sum) == dataset->signature) {
-        dataset->checked_ms = check->started_ms > dataset->checked_ms ? check->started_ms : dataset->checked_ms;
-        return;
-    }
-    dataset->checked_ms = 0;
-    datasets->statistics.changes++;
+    if (text_to_int64(number, &at) && at >= 1 && (uint64_t)at <= check->asked_count &&
+        describe_signature(sum) == check->asked[at - 1]->signature)
+        check->same[at - 1] = true;
 }
 
-static void read_answer(struct datasets *datasets, const struct postgres_rows *rows)
+/* What was found to be wrong in the meantime stays so. */
+static void conclude(struct datasets *datasets, size_t at, bool same, const struct base *bases, size_t base_count)
+{
+    struct datasets_check *check = &datasets->check;
+    struct dataset *dataset = moving(check->asked[at]);
+    if (dataset->checked_ms == 0)
+        return;
+    if (!same) {
+        dataset->checked_ms = 0;
+        datasets->statistics.changes++;
+        return;
+    }
+    dataset->checked_ms = check->started_ms;
+    sum_bases(dataset, bases, base_count);
+}
+
+/* False: out of memory, nothing is known. */
+static bool read_answer(struct datasets *datasets, const struct postgres_rows *rows)
 {
     struct datasets_check *check = &datasets->check;
     size_t count = postgres_rows_count(rows), base_count = 0;
     struct base *bases = calloc(count, sizeof(*bases));
     if (bases == NULL)
-        return;
+        return false;
     for (size_t i = 1; i < count; i++) {
         struct text name = postgres_rows_value(rows, i, 0), value = postgres_rows_value(rows, i, 1);
         struct text changed_at = postgres_rows_value(rows, i, 2);
@@ -116,13 +126,21 @@ static void read_answer(struct datasets *datasets, const struct postgres_rows *r
             bases[base_count++] =
                 (struct base){name, strtoull(value.data, NULL, 10), strtoll(changed_at.data, NULL, 10)};
         else
-            judge(datasets, name, value);
+            confirm(check, name, value);
     }
     qsort(bases, base_count, sizeof(*bases), compare_bases);
     for (size_t i = 0; i < check->asked_count; i++)
-        if (check->asked[i]->checked_ms != 0)
-            sum_bases(moving(check->asked[i]), bases, base_count);
+        conclude(datasets, i, check->same[i], bases, base_count);
     free(bases);
+    return true;
+}
+
+/* No transaction has ended since: all is as it was then. */
+static void confirm_all(struct datasets_check *check)
+{
+    for (size_t i = 0; i < check->asked_count; i++)
+        if (check->asked[i]->checked_ms != 0)
+            moving(check->asked[i])->checked_ms = check->started_ms;
 }
 
 static void on_rows(void *context, const struct postgres_rows *rows)
@@ -130,15 +148,13 @@ static void on_rows(void *context, const struct postgres_rows *rows)
     struct datasets *datasets = context;
     struct datasets_check *check = &datasets->check;
     struct text snapshot = postgres_rows_value(rows, 0, 1);
-    check->was_read = true;
-    if (postgres_rows_count(rows) > 1)
-        read_answer(datasets, rows);
-    else /* nothing has ended since: all is as it was then */
-        for (size_t i = 0; i < check->asked_count; i++)
-            if (check->asked[i]->checked_ms != 0)
-                moving(check->asked[i])->checked_ms = check->started_ms;
+    bool known = true;
+    if (postgres_rows_value(rows, 0, 2).data != NULL)
+        confirm_all(check);
+    else
+        known = read_answer(datasets, rows);
     check->snapshot[0] = '\0';
-    if (snapshot.size < sizeof(check->snapshot)) {
+    if (known && snapshot.size < sizeof(check->snapshot)) {
         memcpy(check->snapshot, snapshot.data, snapshot.size);
         check->snapshot[snapshot.size] = '\0';
     }
@@ -176,6 +192,8 @@ static void append_dataset(struct buffer *arrays, const struct dataset *dataset,
     datasets_append_element(&arrays[SCHEMAS], dataset->schema);
     datasets_append_element(&arrays[RELATIONS], dataset->relation);
     for (size_t i = 0; i < dataset->thing_count; i++) {
+        if (dataset->things[i].kind == 's') /* by its name */
+            continue;
         int size = snprintf(digits, sizeof(digits), "%zu", number);
         datasets_append_element(&arrays[NUMBERS], text_of(digits, (size_t)size));
         datasets_append_element(&arrays[KINDS], text_of(&dataset->things[i].kind, 1));
@@ -194,9 +212,10 @@ static bool gather(struct datasets *datasets)
     size_t room = lru_count(datasets->entries);
     room = room < MAX_ASKED ? room : MAX_ASKED;
     check->asked = room != 0 ? calloc(room, sizeof(*check->asked)) : NULL;
+    check->same = room != 0 ? calloc(room, sizeof(*check->same)) : NULL;
     check->content = 0;
-    if (check->asked == NULL)
-        return false;
+    if (check->asked == NULL || check->same == NULL)
+        room = 0;
     for (struct datasets_entry *entry = datasets->newest;
          entry != NULL && check->asked_count < room && now - entry->used_ms <= datasets->options.forget_ms;
          entry = entry->older) {

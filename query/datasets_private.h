@@ -13,7 +13,7 @@ struct datasets_entry {
     struct datasets_entry *newer, *older; /* in the order of use */
     struct datasets *datasets;
     const struct dataset *dataset;
-    uint64_t used_ms;
+    uint64_t used_ms, answered_ms;
     uint64_t retry_ms; /* after a failed question it stands in this long without another one */
 };
 
@@ -21,12 +21,12 @@ struct datasets_entry {
 struct datasets_check {
     struct postgres_query *query; /* NULL: none under way */
     const struct dataset **asked; /* references, in the order of the question */
+    bool *same;                   /* each of them, as the answer says */
     size_t asked_count;
     uint64_t started_ms;
     char snapshot[512]; /* of the last complete answer; "": none */
     uint64_t content;   /* hash of what is asked for now */
     uint64_t answered;  /* of what that answer was about: the snapshot tells of nothing else */
-    bool was_read;      /* an answer of the right form came */
     bool failed;        /* the last one did; said once */
     struct loop_timer timer;
 };

@@ -101,14 +101,16 @@ static const char target_sql[] =
     "  where has_column_privilege(t.oid, a.attnum, 'select')),"
     /* A function of the whole row needs the whole row. */
     " computed as (select p.oid, p.proname, p.prorettype, p.provolatile"
-    "   from target t join pg_catalog.pg_proc p on p.pronamespace = t.relnamespace and p.oid in (select d.objid"
-    "     from pg_catalog.pg_depend d where d.refclassid = 'pg_catalog.pg_type'::regclass"
-    "      and d.refobjid = t.reltype and d.classid = 'pg_catalog.pg_proc'::regclass)"
+    "   from target t cross join lateral (select distinct d.objid from pg_catalog.pg_depend d"
+    "       where d.refclassid = 'pg_catalog.pg_type'::regclass and d.refobjid = t.reltype"
+    "         and d.classid = 'pg_catalog.pg_proc'::regclass) d"
+    /* OFFSET 0: looked up one by one, not all functions hashed. */
+    "   cross join lateral (select * from pg_catalog.pg_proc p where p.oid = d.objid offset 0) p"
     "   join pg_catalog.pg_type y on y.oid = p.prorettype and y.typtype <> 'p'"
-    "  where p.prokind = 'f' and not p.proretset and p.pronargs = 1 and p.proargtypes[0] = t.reltype"
-    "    and has_function_privilege(p.oid, 'execute') and not exists (select from pg_catalog.pg_attribute a"
-    "      where a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped"
-    "        and not has_column_privilege(t.oid, a.attnum, 'select'))),"
+    "  where p.pronamespace = t.relnamespace and p.prokind = 'f' and not p.proretset and p.pronargs = 1"
+    "    and p.proargtypes[0] = t.reltype and has_function_privilege(p.oid, 'execute')"
+    "    and not exists (select from pg_catalog.pg_attribute a where a.attrelid = t.oid and a.attnum > 0"
+    "        and not a.attisdropped and not has_column_privilege(t.oid, a.attnum, 'select'))),"
     /* What runs when it is read. Whom a function's text names it may call: that is in no catalog. */
     " called(oid) as ("
     "  select m[1]::oid from tree cross join lateral regexp_matches(words,"
@@ -203,25 +205,37 @@ static const char target_sql[] =
     ")::text from target t";
 
 /* $1: the snapshot that the last answer was of; $2, $3: schemas and relations, text[], the n-th of which have the
- * things $4: int[], $5: text[], $6: oid[]; $7: bases, text[]. Rows of three: "snapshot"; of each relation its number
- * (from 1) and the sum (null: gone, replaced or no longer readable); of each tracked base its name, version and time.
- * Where no transaction has ended since, there is the first row only. On a standby a snapshot doesn't tell. */
-#define MAY_HAVE_CHANGED "(pg_is_in_recovery() or pg_current_snapshot()::text <> $1)"
+ * things $4: int[], $5: text[], $6: oid[] (but s, which is found by name again); $7: bases, text[]. Rows of three:
+ * "snapshot"; of each relation its number (from 1) and the sum (another one, or no row: it has changed, has gone or may
+ * be read no more); of each tracked base its name, version and time. Where no transaction has ended since, there is the
+ * first row only. On a standby a snapshot doesn't tell. */
+#define MAY_HAVE_CHANGED "pg_is_in_recovery() or pg_current_snapshot()::text <> $1"
+#define UNLESS_SAME(array) "case when " MAY_HAVE_CHANGED " then " array " end" /* null has no elements */
 static const char check_sql[] =
-    "with thing as materialized (select n, kind, oid from unnest($4::int[], $5::text[], $6::oid[]) x(n, kind, oid)),"
-    " asked as materialized (select n, schema, relation"
-    "   from unnest($2::text[], $3::text[]) with ordinality x(schema, relation, n))," FACTS ","
-    " signed as materialized (select n, sum(hash) as hash from fact group by n)"
-    "select 'snapshot', pg_current_snapshot()::text, null"
-    " union all "
-    "select a.n::text, (select s.hash::text from thing t join signed s on s.n = t.n"
-    "    where t.n = a.n and t.kind = 's' and t.oid = (select c.oid from pg_catalog.pg_namespace ns"
-    "      join pg_catalog.pg_class c on c.relnamespace = ns.oid where ns.nspname = a.schema::name"
-    "       and c.relname = a.relation::name and c.relkind in " SERVED " and has_schema_privilege(ns.oid, 'usage')"
-    "       and has_any_column_privilege(c.oid, 'select'))), null"
-    "  from asked a where " MAY_HAVE_CHANGED " union all "
-    "select relation, version::text, (extract(epoch from changed_at) * 1000000)::bigint::text"
-    "  from sluice.dataset_version where relation = any ($7::text[]) and " MAY_HAVE_CHANGED;
+    "with thing(n, kind, oid) as materialized ("
+    "  select n, kind, oid"
+    "    from unnest(" UNLESS_SAME("$4::int[]") ", " UNLESS_SAME("$5::text[]") ", " UNLESS_SAME(
+        "$6::oid[]") ")"
+                     "         x(n, kind, oid)"
+                     "  union all"
+                     "  select a.n::int, 's', c.oid from unnest(" UNLESS_SAME("$2::text[]") ", " UNLESS_SAME(
+                         "$3::text[]") ")"
+                                       "         with ordinality a(schema, relation, n)"
+                                       "    cross join lateral (select c.oid from pg_catalog.pg_namespace ns join "
+                                       "pg_catalog.pg_class c"
+                                       "      on c.relnamespace = ns.oid where ns.nspname = a.schema::name and "
+                                       "c.relname = a.relation::name"
+                                       "       and c.relkind in " SERVED " and has_schema_privilege(ns.oid, 'usage')"
+                                       "       and has_any_column_privilege(c.oid, 'select') offset 0) c)," FACTS
+                                       " select 'snapshot', pg_current_snapshot()::text, case when " MAY_HAVE_CHANGED
+                                       " then null else 'same' end"
+                                       " union all "
+                                       "select n::text, sum(hash)::text, null from fact group by n"
+                                       " union all "
+                                       "select relation, version::text, (extract(epoch from changed_at) * "
+                                       "1000000)::bigint::text"
+                                       "  from sluice.dataset_version where relation = any (" UNLESS_SAME(
+                                           "$7::text[]") ")";
 
 /* $1: names of schemas, text[], in order; $2, $3: the last row seen, or null; $4: how many. A schema's relations are
  * found through pg_depend, which has an index by schema; when there are many, in the order of the names, which passes

@@ -243,15 +243,18 @@ void document_append_schema(struct json *json, const struct dataset *dataset, st
 
 /* OpenAPI. */
 
+static bool is_word(char byte)
+{
+    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') || byte == '_';
+}
+
 void document_append_identifier(struct buffer *out, struct text name)
 {
     bool plain = true;
     for (size_t i = 0; i < name.size; i++) {
         char byte = name.data[i];
-        bool is_word =
-            (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') || byte == '_';
-        buffer_append_char(out, is_word ? byte : '_');
-        plain = plain && is_word;
+        buffer_append_char(out, is_word(byte) ? byte : '_');
+        plain = plain && is_word(byte);
     }
     if (!plain) /* two names may look alike now */
         buffer_printf(out, "_%08x", (unsigned)hash_stable(name));
@@ -340,13 +343,22 @@ static void append_references(struct json *json)
     }
 }
 
-static bool is_reserved(struct text name)
+/* A column's name as the dialect reads it: in quotes where it would be something else without. */
+static void append_filter_name(struct buffer *out, struct text name)
 {
-    static const char *const reserved[] = {"select", "order", "limit", "offset", "cursor", "format", "and", "or"};
+    static const char *const reserved[] = {"select", "order", "limit", "offset",  "cursor",
+                                           "format", "and",   "or",    "columns", "on_conflict"};
+    bool plain = name.size != 0;
+    for (size_t i = 0; i < name.size; i++)
+        plain = plain && (is_word(name.data[i]) || name.data[i] == '$' || (unsigned char)name.data[i] >= 0x80);
     for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++)
-        if (text_equal(name, text_from_string(reserved[i])))
-            return true;
-    return false;
+        plain = plain && !text_equal(name, text_from_string(reserved[i]));
+    buffer_append(out, "\"", !plain);
+    for (size_t i = 0; i < name.size; i++) {
+        buffer_append(out, "\\", name.data[i] == '"' || name.data[i] == '\\');
+        buffer_append_char(out, name.data[i]);
+    }
+    buffer_append(out, "\"", !plain);
 }
 
 static void append_parameters(struct json *json, const struct dataset *dataset)
@@ -356,9 +368,13 @@ static void append_parameters(struct json *json, const struct dataset *dataset)
     append_references(json);
     for (size_t i = 0; i < dataset->column_count; i++) {
         const struct dataset_column *column = &dataset->columns[i];
-        if (!is_reserved(column->name))
-            append_parameter(json, column->name, "Filter: operator.value, with not. before it where it shall not hold",
-                             filter_example(column->type));
+        struct buffer name;
+        buffer_init(&name, 1024);
+        append_filter_name(&name, column->name);
+        append_parameter(json, buffer_text(&name),
+                         "Filter: operator.value, with not. before it where it shall not hold",
+                         filter_example(column->type));
+        buffer_free(&name);
     }
     json_close_array(json);
 }

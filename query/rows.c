@@ -161,7 +161,10 @@ static bool make_column(struct rows_encoder *encoder, struct arena *arena, const
 {
     struct column *column = &encoder->columns[index];
     uint32_t oid = postgres_rows_type(rows, index);
-    column->type = options->types != NULL && options->types[index] != NULL ? options->types[index] : type_builtin(oid);
+    const struct type *told = options->types != NULL ? options->types[index] : NULL;
+    /* A view that was replaced since it was described has other types than it was planned with: the wire is right. A
+     * domain is on the wire as its base. */
+    column->type = told != NULL && (told->oid == oid || told->base == oid) ? told : type_builtin(oid);
     column->form = form_of(column->type);
     if (postgres_rows_is_binary(rows, index) && binary_knows(oid) && (column->form != FORM_STRING || !is_text(oid)))
         column->binary_type = oid;
@@ -170,6 +173,14 @@ static bool make_column(struct rows_encoder *encoder, struct arena *arena, const
     column->name = arena_copy(arena, text_from_string(postgres_rows_name(rows, index)));
     column->key = make_key(encoder, arena, index);
     return column->name.data != NULL && column->key.data != NULL;
+}
+
+bool rows_are_known(const struct postgres_rows *rows)
+{
+    for (size_t i = 0; i < postgres_rows_columns(rows); i++)
+        if (postgres_rows_is_binary(rows, i) && !binary_knows(postgres_rows_type(rows, i)))
+            return false;
+    return true;
 }
 
 struct rows_encoder *rows_encoder_create(struct arena *arena, const struct rows_options *options,

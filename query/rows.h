@@ -28,7 +28,10 @@ struct rows_options {
 };
 
 struct rows_encoder; /* in the arena given */
-/* Reads names and types from `rows` (which may be empty). NULL: out of memory. */
+/* False: values come in a binary form that is not known here, since the relation is another one than it was said to be.
+ */
+bool rows_are_known(const struct postgres_rows *rows);
+/* Reads names and types from `rows` (which may be empty, and must be known). NULL: out of memory. */
 struct rows_encoder *rows_encoder_create(struct arena *arena, const struct rows_options *options,
                                          const struct postgres_rows *rows);
 /* "[", or the CSV header line, or nothing. */

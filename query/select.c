@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "drivers/postgres_session.h"
+#include "query/binary.h"
 #include "query/select_private.h"
 
 #define SQL_CEILING (4 << 20)
@@ -230,6 +231,26 @@ static bool append_page(struct select_builder *builder)
     return true;
 }
 
+static bool is_binary(const struct select_expression *expression)
+{
+    const struct type *type = expression->type;
+    return expression->column >= 0 && type != NULL && type->kind != TYPE_ARRAY && type->kind != TYPE_COMPOSITE &&
+           binary_knows(type->base);
+}
+
+/* Printing floating point and times is most of what a page costs the server: it sends bits where they can be read, and
+ * where it is sure that they can: of columns as they are, not of what casts and aggregates make of them. */
+static bool comes_binary(const struct select_builder *builder)
+{
+    for (size_t i = 0; i < builder->output_count; i++)
+        if (builder->plan->aggregated || !is_binary(&builder->outputs[i].expression))
+            return false;
+    for (size_t i = 0; i < builder->plan->hidden; i++)
+        if (!is_binary(&builder->orders[i].expression))
+            return false;
+    return true;
+}
+
 static bool build(struct select_builder *builder)
 {
     struct select_plan *plan = builder->plan;
@@ -249,6 +270,10 @@ static bool build(struct select_builder *builder)
         return false;
     postgres_statement_init(&plan->count_statement, count.data, plan->filter_parameter_count, NULL);
     postgres_statement_init(&plan->statement, sql.data, builder->parameter_count, NULL);
+    /* The server infers the values' types once, when it prepares: a column of another type needs another statement. */
+    plan->count_statement.id ^= builder->dataset->signature;
+    plan->statement.id ^= builder->dataset->signature;
+    plan->statement.binary = comes_binary(builder);
     plan->parameters = builder->parameters;
     return true;
 }
@@ -276,17 +301,30 @@ enum status select_plan(const struct select_request *request, struct arena *aren
     return builder->status;
 }
 
+/* A hidden column's value as the server would print it, for as long as `scratch` is not used again. */
+static struct text hidden_text(const struct select_plan *plan, const struct postgres_rows *rows, size_t row, size_t i,
+                               struct buffer *scratch)
+{
+    struct text value = postgres_rows_value(rows, row, plan->visible + i);
+    if (value.data == NULL || !postgres_rows_is_binary(rows, plan->visible + i))
+        return value;
+    buffer_clear(scratch);
+    binary_append(scratch, postgres_rows_type(rows, plan->visible + i), value);
+    return scratch->size != 0 ? buffer_text(scratch) : TEXT("");
+}
+
 bool select_is_at(const struct select_plan *plan, const struct postgres_rows *rows, size_t row,
                   const struct cursor *cursor)
 {
-    if (cursor->count < plan->hidden)
-        return false;
-    for (size_t i = 0; i < plan->hidden; i++) {
-        struct text value = postgres_rows_value(rows, row, plan->visible + i);
-        if ((value.data == NULL) != (cursor->values[i].data == NULL) || !text_equal(value, cursor->values[i]))
-            return false;
+    struct buffer scratch;
+    bool same = cursor->count >= plan->hidden;
+    buffer_init(&scratch, SQL_CEILING);
+    for (size_t i = 0; same && i < plan->hidden; i++) {
+        struct text value = hidden_text(plan, rows, row, i, &scratch);
+        same = (value.data == NULL) == (cursor->values[i].data == NULL) && text_equal(value, cursor->values[i]);
     }
-    return true;
+    buffer_free(&scratch);
+    return same;
 }
 
 enum status select_cursor(const struct select_plan *plan, const struct postgres_rows *rows, size_t row, uint64_t ties,
@@ -294,15 +332,20 @@ enum status select_cursor(const struct select_plan *plan, const struct postgres_
 {
     char digits[24];
     size_t size = 0;
+    bool fits = true;
+    struct buffer scratch;
+    buffer_init(&scratch, SQL_CEILING);
     cursor->count = 0;
-    for (size_t i = 0; i < plan->hidden; i++) {
-        struct text value = postgres_rows_value(rows, row, plan->visible + i);
+    for (size_t i = 0; fits && i < plan->hidden; i++) {
+        struct text value = hidden_text(plan, rows, row, i, &scratch);
         struct text kept = value.data != NULL ? arena_copy(arena, value) : TEXT_NONE;
         size += value.size;
-        if ((value.data != NULL && kept.data == NULL) || size > CURSOR_MAX_SIZE)
-            return STATUS_TOO_LARGE;
+        fits = (value.data == NULL || kept.data != NULL) && size <= CURSOR_MAX_SIZE && !scratch.failed;
         cursor->values[cursor->count++] = kept;
     }
+    buffer_free(&scratch);
+    if (!fits)
+        return STATUS_TOO_LARGE;
     if (!plan->counts_ties)
         return STATUS_OK;
     int length = snprintf(digits, sizeof(digits), "%llu", (unsigned long long)ties);

@@ -193,7 +193,7 @@ static bool check_groups(struct select_builder *builder)
             continue;
         struct dialect_place place =
             output->select != NULL ? output->select->field.place : (struct dialect_place){TEXT("select"), 0};
-        return select_fail(builder, STATUS_INVALID, place,
+        return select_fail(builder, STATUS_NOT_FOUND, place,
                            "`%.*s` is of type %.*s, by which rows cannot be grouped; cast it, as in `%.*s::text`, or "
                            "leave it out",
                            TEXT_ARGS(select_shown(output->key)), TEXT_ARGS(type->name),

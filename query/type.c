@@ -128,6 +128,12 @@ static bool is_name_of_something(struct text name)
     return text_starts_with(item, TEXT("reg")) || text_equal(item, TEXT("aclitem"));
 }
 
+/* It has no values, and the server fails over it (XX000). */
+static bool is_no_type(struct text name)
+{
+    return text_equal(name, TEXT("unknown"));
+}
+
 static bool is_space(char byte)
 {
     return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r';
@@ -246,8 +252,8 @@ static bool resolve(struct cast *cast, bool quoted)
         return false;
     if (cast->place == TYPES)
         return cast->modifier[0] == '\0' && (quoted || memchr(cast->name, ' ', cast->size) == NULL) &&
-               !is_name_of_something(name);
-    if (is_name_of_something(names[cast->place]))
+               !is_name_of_something(name) && !is_no_type(name);
+    if (is_name_of_something(names[cast->place]) || is_no_type(names[cast->place]))
         return false;
     bool pair = strchr(cast->modifier, ',') != NULL;
     bool takes = cast->place == AT_bpchar || cast->place == AT_varchar || cast->place == AT_bit ||

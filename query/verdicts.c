@@ -70,6 +70,7 @@ enum status verdicts_explain(const struct postgres_statement *statement, struct 
     if (kept.data == NULL)
         return STATUS_TOO_LARGE;
     postgres_statement_init(explain, kept.data, statement->parameter_count, statement->parameter_types);
+    explain->id ^= statement->id; /* made anew when that one is */
     return STATUS_OK;
 }
 

@@ -136,7 +136,7 @@ static const struct mistake mistakes[] = {
     {"limits: {tiers: {free: {budget: {bytes: 1TB}}}}\n", "5: limits.tiers.free.budget.bytes: ", "64MB or 1GB"},
     {"limits: {tiers: {free: {page: -1}}}\n", "5: limits.tiers.free.page: ", "0 to 1000000000"},
     /* warehouse. */
-    {"warehouse:\n  schemas: serving\n", "6: warehouse.schemas: ", "list of 1 to 64 schemas"},
+    {"warehouse:\n  schemas: serving\n", "6: warehouse.schemas: ", "list of 1 to 4096 schemas"},
     {"warehouse: {schemas: []}\n", "5: warehouse.schemas: ", "like [serving"},
     {"warehouse: {schemas: [\"\"]}\n", "5: warehouse.schemas[0]: ", "name of a schema"},
     {"warehouse: {schemas: [null]}\n", "5: warehouse.schemas[0]: ", "1 to 63 bytes"},

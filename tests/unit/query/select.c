@@ -25,7 +25,7 @@ static const struct refusal refusals[] = {
      "two columns of the result are named `b`; give one of them an alias, as in `other:b`"},
     {"select=age.sum(),ratio.sum()", STATUS_INVALID, "select", 11,
      "two columns of the result are named `sum`; give one of them an alias, as in `other:sum`"},
-    {"select=raw,count()", STATUS_INVALID, "select", 1,
+    {"select=raw,count()", STATUS_NOT_FOUND, "select", 1,
      "`raw` is of type json, by which rows cannot be grouped; cast it, as in `raw::text`, or leave it out"},
     {"select=active.max()", STATUS_NOT_FOUND, "select", 1,
      "`active` is of type boolean, which has no max(); cast it before, as in `active::text.max()`"},
