@@ -9,8 +9,9 @@
 #include "base/hash.h"
 #include "base/log.h"
 
-#define WHOLE_ROWS 1024              /* results of no more rows come in one piece, which costs less than row by row */
-#define PAGE_BYTES ((size_t)1 << 20) /* a page that is sent whole ends here, before its limit of rows */
+#define WHOLE_ROWS 1024                /* results of no more rows come in one piece, which costs less than row by row */
+#define PAGE_BYTES ((size_t)1 << 20)   /* a page that is sent whole ends here, before its limit of rows */
+#define ROW_CEILING ((size_t)64 << 20) /* bytes of one encoded row */
 #define PAYLOAD_CEILING ((size_t)1 << 20) /* bytes of one cached document */
 
 struct rows_state {
@@ -20,7 +21,11 @@ struct rows_state {
     bool cut;      /* the page has reached PAGE_BYTES before its limit */
     bool failed;   /* out of memory */
     bool outdated; /* the rows are of other types than the plan was made for */
+    bool small;    /* the result comes in one piece */
+    bool again;    /* it was asked for a second time */
 };
+
+static enum status start_rows(struct request *request, struct rows_state *state);
 
 /* Every value of a request was validated before it became a parameter: what the database finds invalid is in the views,
  * a division by zero say, and no caller could mend it. */
@@ -86,6 +91,13 @@ static void stop_query(struct request *request)
     execute_asked(request);
 }
 
+/* Few rows that come in one piece, but so large that they can only go as they come. */
+static bool may_ask_again(const struct request *request, const struct rows_state *state)
+{
+    return (state->small || request->plan.lane == PLAN_FAST) && !state->again && !request->respond.started &&
+           request->respond.pending.failed;
+}
+
 static void on_rows(void *context, const struct postgres_rows *rows)
 {
     struct request *request = context;
@@ -103,6 +115,8 @@ static void on_rows(void *context, const struct postgres_rows *rows)
         rows_encoder_begin(state->encoder, respond_buffer(&request->respond));
     }
     append_rows(request, state, rows);
+    if (may_ask_again(request, state))
+        return; /* on_done does */
     /* Nobody wants the rows that follow; and to pause for a buffer that is full but goes nowhere would be for ever. */
     if (request->plan.lane != PLAN_FAST && ((state->cut && state->more) || respond_buffer(&request->respond)->failed)) {
         stop_query(request);
@@ -123,15 +137,43 @@ static void on_drain(struct request *request)
         postgres_resume(request->database_query);
 }
 
+/* Row by row there is one row at a time in the buffer, which may be a large one. */
+static void begin_answer(struct request *request, const struct rows_state *state)
+{
+    struct respond *respond = &request->respond;
+    respond_begin(request, &state->options.head, on_drain);
+    if (!state->small && request->plan.lane != PLAN_FAST)
+        respond->pending.ceiling = respond->sending.ceiling = ROW_CEILING;
+}
+
+/* Once more, row by row. */
+static void ask_again(struct request *request, struct rows_state *state)
+{
+    state->again = true;
+    state->small = state->more = false;
+    state->encoder = NULL;
+    request->plan.lane = PLAN_SCAN;
+    request->rows = 0;
+    respond_fail(request, TEXT_NONE); /* drops what was gathered */
+    begin_answer(request, state);
+    enum status status = start_rows(request, state);
+    if (status != STATUS_OK)
+        problem_send_status(request, status);
+}
+
 static void on_done(void *context, const struct postgres_error *error)
 {
     /* As the server says it of a statement that it had prepared. */
     static const struct postgres_error outdated = {STATUS_FAILED, "0A000", "the types of the result have changed"};
     struct request *request = context;
-    const struct rows_state *state = request->executor;
+    struct rows_state *state = request->executor;
     execute_asked(request);
     if (error == NULL && state->outdated)
         error = &outdated;
+    if (error == NULL && may_ask_again(request, state)) {
+        ask_again(request, state);
+        return;
+    }
     if (error != NULL && state->options.on_error != NULL && state->options.on_error(request, error))
         return;
     if (error != NULL) {
@@ -178,31 +220,38 @@ enum status execute_ask(struct request *request, struct postgres *lane, const st
     return status;
 }
 
-enum stage_verdict execute_rows(struct request *request, const struct execute_rows *options)
+static enum status start_rows(struct request *request, struct rows_state *state)
 {
     static const struct postgres_handlers handlers = {on_rows, on_done};
     struct worker *worker = request->worker;
+    struct postgres *lane = request->plan.lane == PLAN_FAST ? worker->fast : worker->scan;
+    const struct postgres_call call = {.statement = &request->plan.statement,
+                                       .parameters = request->plan.parameters,
+                                       .settings = request->plan.settings,
+                                       .setting_count = request->plan.setting_count,
+                                       .whole = state->small};
+    request->database_started_us = clock_monotonic_us();
+    enum status status = postgres_start(lane, &call, &handlers, request, &request->database_query);
+    if (status == STATUS_OK && request->plan.lane != PLAN_FAST)
+        watch_client(request);
+    return status;
+}
+
+enum stage_verdict execute_rows(struct request *request, const struct execute_rows *options)
+{
     struct rows_state *state = arena_calloc(&request->arena, 1, sizeof(*state));
     if (state == NULL)
         return problem_send_status(request, STATUS_TOO_LARGE);
     state->options = *options;
     request->executor = state;
-    respond_begin(request, &options->head, on_drain);
-    request->database_started_us = clock_monotonic_us();
-    struct postgres *lane = request->plan.lane == PLAN_FAST ? worker->fast : worker->scan;
     /* A page is looked at row by row, because it may end early. */
-    bool small = !options->head.whole && request->plan.rows_at_most != 0 && request->plan.rows_at_most <= WHOLE_ROWS;
-    const struct postgres_call call = {.statement = &request->plan.statement,
-                                       .parameters = request->plan.parameters,
-                                       .settings = request->plan.settings,
-                                       .setting_count = request->plan.setting_count,
-                                       .whole = small};
-    enum status status = postgres_start(lane, &call, &handlers, request, &request->database_query);
-    if (status != STATUS_OK)
-        return problem_send_status(request, status);
-    if (request->plan.lane != PLAN_FAST)
-        watch_client(request);
-    return STAGE_WAIT;
+    const struct plan *plan = &request->plan;
+    state->small = plan->lane != PLAN_FAST && !options->head.whole && plan->rows_at_most != 0 &&
+                   plan->rows_at_most <= WHOLE_ROWS &&
+                   !(plan->estimate.known && plan->estimate.bytes > (double)PAGE_BYTES);
+    begin_answer(request, state);
+    enum status status = start_rows(request, state);
+    return status == STATUS_OK ? STAGE_WAIT : problem_send_status(request, status);
 }
 
 struct execute_load *execute_load_create(struct cache_load *cache)

@@ -23,7 +23,8 @@ static enum stage_verdict send_preflight(struct request *request)
                               allow.data, allow.size);
         h2o_add_header_by_str(
             &req->pool, &req->res.headers, H2O_STRLIT("access-control-allow-headers"), 0, NULL,
-            H2O_STRLIT("Authorization, Content-Type, Accept, If-None-Match, Prefer, Range, traceparent"));
+            H2O_STRLIT("Authorization, Content-Type, Accept, Accept-Profile, Content-Profile, If-None-Match, Prefer, "
+                       "Range, Range-Unit, X-Client-Info, traceparent"));
         h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("access-control-max-age"), 0, NULL, max_age,
                               (size_t)size);
     }

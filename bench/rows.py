@@ -271,10 +271,12 @@ class Bench:
                 title = TITLES[what] + (" (mean)" if what.startswith("pgbench") else "")
                 print(f"{title:<32}{connections:>11}{self.rate(what, connections):>13,.0f}{median_us:>11,.0f}{p99:>9}{ratio:>13}")
         if options.streams:
-            print(f"\n{options.rows:,} rows in one answer, median of {2 * options.rounds}:\n{'':<32}{'seconds':>11}{'rows/s':>13}{'MB':>11}{'gateway CPU s':>15}")
+            print(f"\n{options.rows:,} rows in one answer, median of {2 * options.rounds}:")
+            print(f"{'':<32}{'seconds':>11}{'rows/s':>13}{'MB':>11}{'gateway CPU s':>15}")
         for what in options.streams:
             size, cpu = self.times[what][0][1], statistics.median(cpu for *_, cpu in self.times[what])
-            print(f"{STREAMS[what]:<32}{self.seconds(what):>11.3f}{options.rows / self.seconds(what):>13,.0f}{f'{size / 1e6:>11,.1f}{cpu:>15.2f}' if size else ''}")
+            more = f"{size / 1e6:>11,.1f}{cpu:>15.2f}" if size else ""
+            print(f"{STREAMS[what]:<32}{self.seconds(what):>11.3f}{options.rows / self.seconds(what):>13,.0f}{more}")
         print("\nTargets, best against best over the numbers of connections:")
         for what, (peer, target) in {**TARGETS, **STREAM_TARGETS}.items():
             if what not in options.kinds + options.streams:

@@ -44,6 +44,38 @@ static enum stage_verdict ask(struct request *request, const struct postgres_sta
     return status == STATUS_OK ? STAGE_WAIT : problem_send_status(request, status);
 }
 
+static enum stage_verdict ask_plan(struct request *request, struct count *count,
+                                   const struct postgres_statement *statement)
+{
+    count->plans = true;
+    if (verdicts_explain(statement, &request->arena, &count->explain) != STATUS_OK)
+        return problem_send_status(request, STATUS_TOO_LARGE);
+    return ask(request, &count->explain);
+}
+
+static enum stage_verdict judge(struct request *request, struct count *count)
+{
+    const struct postgres_statement *statement = count->judged;
+    struct plan_estimate estimate = count->planned;
+    count->planned = (struct plan_estimate){.known = false};
+    count->plans = false;
+    count->judged = NULL;
+    return read_judge(request, &estimate) == STAGE_NEXT ? ask(request, statement) : STAGE_DONE;
+}
+
+/* A small page may be all that is read of a relation, but not when it is counted. */
+static enum stage_verdict ask_judged(struct request *request, struct count *count,
+                                     const struct postgres_statement *statement)
+{
+    const struct read *read = request->handler_state;
+    if (read->budget.cost <= 0 || read->select.by_key)
+        return ask(request, statement);
+    count->judged = statement;
+    if (verdicts_find(request->worker->verdicts, request->dataset, read_verdict_id(read, statement), &count->planned))
+        return judge(request, count);
+    return ask_plan(request, count, statement);
+}
+
 /* The filters alone between `front` and `back`, as a statement. */
 static bool wrap(struct request *request, const char *front, const char *back, struct postgres_statement *statement)
 {
@@ -66,12 +98,9 @@ static bool wrap(struct request *request, const char *front, const char *back, s
 /* By EXPLAIN. */
 static enum stage_verdict ask_planned(struct request *request, struct count *count)
 {
-    struct postgres_statement filtered;
-    count->plans = true;
-    if (!wrap(request, "select 1 ", "", &filtered) ||
-        verdicts_explain(&filtered, &request->arena, &count->statement) != STATUS_OK)
+    if (!wrap(request, "select 1 ", "", &count->statement))
         return problem_send_status(request, STATUS_TOO_LARGE);
-    return ask(request, &count->statement);
+    return ask_plan(request, count, &count->statement);
 }
 
 /* Exact up to a threshold. */
@@ -81,7 +110,7 @@ static enum stage_verdict ask_some(struct request *request, struct count *count)
     snprintf(back, sizeof(back), " limit %d) as \"sluice_some\"", ESTIMATED_EXACT + 1);
     if (!wrap(request, "select count(*) from (select 1 ", back, &count->statement))
         return problem_send_status(request, STATUS_TOO_LARGE);
-    return ask(request, &count->statement);
+    return ask_judged(request, count, &count->statement);
 }
 
 enum stage_verdict count_begin(struct request *request, struct count *count)
@@ -92,7 +121,7 @@ enum stage_verdict count_begin(struct request *request, struct count *count)
     case PREFER_COUNT_NONE:
         break;
     case PREFER_COUNT_EXACT:
-        return ask(request, &read->select.count_statement);
+        return ask_judged(request, count, &read->select.count_statement);
     case PREFER_COUNT_PLANNED:
         return ask_planned(request, count);
     case PREFER_COUNT_ESTIMATED:
@@ -107,6 +136,11 @@ enum stage_verdict count_resume(struct request *request, struct count *count)
     if (read->status != STATUS_OK) {
         read_refuse(request, &read->error);
         return STAGE_DONE;
+    }
+    if (count->judged != NULL) {
+        verdicts_keep(request->worker->verdicts, request->dataset, read_verdict_id(read, count->judged),
+                      &count->planned);
+        return judge(request, count);
     }
     if (!count->plans && read->prefer.count == PREFER_COUNT_ESTIMATED && count->counted > ESTIMATED_EXACT)
         return ask_planned(request, count);

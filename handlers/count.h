@@ -8,7 +8,8 @@ struct count {
     bool known;
     uint64_t total; /* exact, or PostgreSQL's estimate, as asked */
     /* Under way. */
-    struct postgres_statement statement;
+    struct postgres_statement statement, explain;
+    const struct postgres_statement *judged; /* asked when it is within the budget; NULL: none is judged now */
     struct plan_estimate planned;
     uint64_t counted;
     bool plans; /* EXPLAIN is asked */

@@ -272,10 +272,9 @@ static void on_estimate_done(void *context, const struct postgres_error *error)
     request_resume(request);
 }
 
-static enum stage_verdict judge(struct request *request, struct read *read)
+enum stage_verdict read_judge(struct request *request, const struct plan_estimate *estimate)
 {
-    const struct plan_estimate *estimate = &request->plan.estimate;
-    read->step = READ_PLANNED;
+    struct read *read = request->handler_state;
     read->excess = rules_judge(estimate, &read->budget);
     if (read->excess == RULES_WITHIN || read->dry)
         return STAGE_NEXT;
@@ -291,6 +290,12 @@ static enum stage_verdict judge(struct request *request, struct read *read)
                         "the whole plan",
                         is, read->excess == RULES_COST ? "units of cost" : rules_excess_name(read->excess), may,
                         TEXT_ARGS(narrow));
+}
+
+static enum stage_verdict judge(struct request *request, struct read *read)
+{
+    read->step = READ_PLANNED;
+    return read_judge(request, &request->plan.estimate);
 }
 
 uint64_t read_verdict_id(const struct read *read, const struct postgres_statement *statement)

@@ -53,6 +53,8 @@ void read_refuse(struct request *request, const struct postgres_error *error);
 /* Under what an estimate of `statement` is remembered: its shape; where there is a budget, with this read's values, for
  * a wide range must not pass for a narrow one of the same shape, nor a narrow one be refused for a wide one. */
 uint64_t read_verdict_id(const struct read *read, const struct postgres_statement *statement);
+/* STAGE_DONE: it is more than the tier's budget allows, which was answered. */
+enum stage_verdict read_judge(struct request *request, const struct plan_estimate *estimate);
 /* EXPLAIN's answer becomes *estimate; for whoever asks more than the plan's own. */
 void read_estimate(const struct postgres_rows *rows, struct plan_estimate *estimate);
 /* `parameter=value` pairs of read->canonical but the named ones (NULL-terminated), each followed by '&'. */

@@ -266,6 +266,8 @@ static void count_ties(struct request *request, const struct postgres_rows *page
 {
     struct rows *rows = request->handler_state;
     const struct select_plan *select = &rows->read.select;
+    if (request->rows == 0) /* it may be asked for twice */
+        rows->has_place = false;
     for (size_t row = 0; row < count; row++) {
         uint64_t place = hash_place(select, page, row);
         bool first = !rows->has_place;

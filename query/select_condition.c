@@ -198,7 +198,7 @@ static bool append_comparison(struct select_builder *builder, const struct leaf 
     return true;
 }
 
-/* What the server cannot infer: a record's type from the word "record", an enum's from a domain over it; and that json
+/* What the server cannot infer: a record's type from the word "record"; and that json
  * has the operators of jsonb. */
 static bool cast_sides(struct select_builder *builder, struct leaf *leaf)
 {
@@ -208,7 +208,7 @@ static bool cast_sides(struct select_builder *builder, struct leaf *leaf)
     if (type == NULL || op == DIALECT_IS || op >= DIALECT_FTS)
         return true;
     size_t start = builder->sql.size;
-    if (type->kind == TYPE_COMPOSITE || (type->is_enum && type->oid != type->base)) {
+    if (type->kind == TYPE_COMPOSITE) {
         /* As format_type quotes it, from the catalog. */
         buffer_append_literal(&builder->sql, "::");
         buffer_append_text(&builder->sql, type->name);

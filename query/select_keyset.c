@@ -9,12 +9,12 @@ struct keyset {
     bool inclusive;                            /* also rows that are the same in all columns */
 };
 
-/* What the server cannot infer from the other side: a record's type, a domain's over an enum, and that of the names of
- * its own objects, which it compares as the oids they stand for. */
+/* What the server cannot infer from the other side: a record's type, and that of the names of its own objects, which it
+ * compares as the oids they stand for. */
 static bool needs_cast(const struct type *type)
 {
     static const uint32_t names[] = {24, 2202, 2203, 2204, 2205, 2206, 3734, 3769, 4089, 4096, 4191};
-    bool found = type != NULL && (type->kind == TYPE_COMPOSITE || (type->is_enum && type->oid != type->base));
+    bool found = type != NULL && type->kind == TYPE_COMPOSITE;
     for (size_t i = 0; type != NULL && i < sizeof(names) / sizeof(names[0]); i++)
         found = found || type->base == names[i];
     return found;

@@ -135,7 +135,8 @@ def test_a_view_replaced_with_other_types_while_it_is_read_is_never_a_failure(li
                 answer = live.get(path, session=session, timeout=60)
                 answers[0] += 1
                 number += 1
-                if answer.status_code != 200 or ("csv" not in path and not is_whole(answer.text)):
+                # Who asks for the columns of the one view while the other comes may be told so; he asks again.
+                if answer.status_code not in (200, 400, 404) or (answer.status_code == 200 and "csv" not in path and not is_whole(answer.text)):
                     wrong.append((path, answer.status_code, answer.text[:300]))
 
     readers = [threading.Thread(target=read, args=(number,)) for number in range(6)]
@@ -149,6 +150,7 @@ def test_a_view_replaced_with_other_types_while_it_is_read_is_never_a_failure(li
     for one in readers:
         one.join(60)
     assert not wrong, wrong[:5]
+    within_a_second(lambda: all(live.get(path).status_code == 200 for path in paths), "the last of the views on all paths")
 
 
 def test_a_relation_dropped_and_made_again_under_load_is_there_or_it_is_not(live):

@@ -255,7 +255,8 @@ def read_to_the_end(one, path, accept):
 @pytest.mark.parametrize("accept", ["application/json", "text/csv", "application/x-ndjson"])
 def test_a_cast_that_fails_far_behind_the_streams_beginning_cuts_it(every, postgres, row, accept):
     postgres.query("every",
-                   f"create view every.far as select n as id, case when n = {row} then 'no number' else n::text end as t from generate_series(1, {row + 1000}) as n; grant select on every.far to sluice_reader")
+                   f"create view every.far as select n as id, case when n = {row} then 'no number' else n::text end as t "
+                   f"from generate_series(1, {row + 1000}) as n; grant select on every.far to sluice_reader")
     try:
         size, tail = read_to_the_end(every, address("far?select=id,t::int4"), accept)
         assert size > 10 * row and b"no number" not in tail
@@ -281,7 +282,8 @@ def test_a_cursor_of_another_dataset_order_filter_customer_or_with_a_flipped_bit
 
 @pytest.mark.parametrize("query", ["t=eq.%zz", "t=eq.%2", "t=eq.%", "%zz=eq.1", "t=eq.%u0041"])
 def test_a_percent_sign_without_two_digits_is_refused(every, query):
-    status, headers, body = every.raw(f"GET {address('measure')}?{query} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {every.token}\r\n\r\n".encode(), half_close=False)
+    head = f"GET {address('measure')}?{query} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {every.token}\r\n\r\n"
+    status, headers, body = every.raw(head.encode(), half_close=False)
     check_problem(headers["content-type"], body, 400)
     assert status == 400
 

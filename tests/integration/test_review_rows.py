@@ -322,3 +322,26 @@ def test_many_wide_relations_do_not_keep_the_document_from_being_made(wild, post
     for path in described:
         reference = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]["items"]["$ref"]
         assert len(document["components"]["schemas"][reference.rpartition("/")[2]]["properties"]) == 200
+
+
+@pytest.mark.parametrize("query", ["limit=45", "", "select=body&limit=44"])
+def test_large_rows_come_whole_or_in_pages_but_never_as_a_fault(store, query):
+    rows = walk(store, f"/v1/datasets/fat?{query}")
+    assert len(rows) in (44, 45)
+    assert all(len(row["body"]) == 3200 * 32 for row in rows)
+
+
+@pytest.mark.parametrize("form", ["application/json", "application/x-ndjson", "text/csv"])
+def test_a_row_larger_than_any_buffer_is_no_fault(wild, form):
+    answer = wild.get("/v1/datasets/giant?id=eq.1", headers={"Accept": form})
+    assert answer.status_code == 200, answer.text
+    answer = wild.get("/v1/datasets/giant?id=lt.9&order=id", headers={"Accept": form})
+    assert answer.status_code == 200, answer.text
+
+
+def test_a_count_is_no_way_around_the_budget(store):
+    poor = reader(tier="poor")
+    assert store.get("/v1/datasets/item?limit=1", bearer=poor).status_code == 200
+    assert_problem(store.get("/v1/datasets/many?body=like.*y*", bearer=poor), 422, "over-budget")
+    for kind in ("exact", "estimated"):
+        assert_problem(store.get("/v1/datasets/many?body=like.*y*&limit=0", bearer=poor, headers={"Prefer": f"count={kind}"}), 422, "over-budget")
