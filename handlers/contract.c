@@ -94,16 +94,14 @@ static void on_list(void *context, const struct postgres_rows *rows)
         datasets_list_read(options, rows, i, &listing);
         struct listed *listed = &contract->datasets[contract->count];
         buffer_init(&name, 4096);
-        if (listing.schema != 0)
-            buffer_printf(&name, "%s.", options->schemas[listing.schema].name);
-        size_t front = name.size;
-        buffer_append_text(&name, listing.relation);
+        datasets_append_name(options, listing.schema, listing.relation, &name);
         listed->schema = listing.schema;
         listed->name = arena_copy(&request->arena, buffer_text(&name));
         buffer_free(&name);
         if (listed->name.data == NULL)
             break;
-        listed->relation = text_of(listed->name.data + front, listed->name.size - front);
+        listed->relation =
+            text_of(listed->name.data + listed->name.size - listing.relation.size, listing.relation.size);
         contract->count++;
     }
 }

@@ -101,11 +101,7 @@ static struct text name_of(struct request *request, const struct datasets_listin
 {
     const struct datasets_options *options = &request->worker->server->datasets;
     buffer_clear(memory);
-    if (listing->schema != 0) {
-        buffer_append_string(memory, options->schemas[listing->schema].name);
-        buffer_append_char(memory, '.');
-    }
-    buffer_append_text(memory, listing->relation);
+    datasets_append_name(options, listing->schema, listing->relation, memory);
     return buffer_text(memory);
 }
 

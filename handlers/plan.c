@@ -56,7 +56,7 @@ static enum stage_verdict plan(struct request *request)
         return problem_send_status(request, STATUS_TOO_LARGE);
     planned->read.dry = true;
     if (before != NULL) {
-        planned->read.planned_again = before->read.planned_again;
+        planned->read.plans = before->read.plans;
         planned->read.without_timezone = before->read.without_timezone;
     }
     if (!read_url(request, &planned->read))

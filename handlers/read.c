@@ -6,6 +6,7 @@
 #include "handlers/read_error.h"
 #include "query/verdicts.h"
 
+#define PLANS 3 /* a relation may change again while its change is being found out */
 #define PURPOSE_CEILING ((size_t)128 << 10)
 
 static enum stage_verdict find_dataset(struct request *request, struct read *read);
@@ -380,8 +381,8 @@ void read_refuse(struct request *request, const struct postgres_error *error)
 {
     struct read *read = request->handler_state;
     bool begun = request->respond.started;
-    if (!begun && !read->planned_again && read_error_is_outdated(error)) {
-        read->planned_again = true;
+    if (!begun && read->plans < PLANS && read_error_is_outdated(error)) {
+        read->plans++;
         plan_again(request);
         return;
     }

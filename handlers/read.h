@@ -40,7 +40,8 @@ struct read { /* request->handler_state, in its arena */
     struct count *count;         /* handlers/count.h */
     enum status status;          /* what a wait has brought */
     struct postgres_error error; /* status is not OK: the server's words */
-    bool planned_again, without_timezone;
+    unsigned plans;              /* made so far, because what they were made from had changed */
+    bool without_timezone;
 };
 
 /* Begins: reads the headers, finds the schema, asks for the dataset. For a handler's plan(), first call. */

@@ -438,7 +438,7 @@ static enum stage_verdict plan(struct request *request)
     rows->read.query = request->query;
     rows->read.answered = answered;
     if (before != NULL) { /* planned again */
-        rows->read.planned_again = before->read.planned_again;
+        rows->read.plans = before->read.plans;
         rows->read.without_timezone = before->read.without_timezone;
     }
     return read_begin(request, &rows->read);

@@ -23,9 +23,10 @@ struct datasets_options {
     size_t schema_count;
     const struct datasets_override *overrides;
     size_t override_count;
-    size_t memory;      /* bytes of descriptions, at most */
-    uint32_t check_ms;  /* a description older than this is looked at again before it is used; in use: in half of it, in
-                           the background */
+    size_t memory; /* bytes of descriptions, at most */
+    /* A description older than this is looked at again before it is used; in use: in half of it, in the background.
+     * Twice that when the database takes longer than so to answer: it is not asked by every request on top. */
+    uint32_t check_ms;
     uint32_t forget_ms; /* not asked for this long: no longer looked at in the background */
 };
 
@@ -40,6 +41,10 @@ void datasets_destroy(struct datasets *datasets);
 size_t datasets_split(const struct datasets_options *options, struct text name,
                       bool (*visible)(void *context, const struct datasets_schema *schema), void *context,
                       struct text *relation);
+
+/* The other way round: a caller's name of a relation. */
+void datasets_append_name(const struct datasets_options *options, size_t schema, struct text relation,
+                          struct buffer *out);
 
 struct datasets_wait;
 /* STATUS_OK with the dataset (borrowed for the call: dataset_ref keeps it), STATUS_NOT_FOUND (no such relation, or this
@@ -61,7 +66,7 @@ struct datasets_listing { /* a row; the slices live during the callback */
     size_t schema;
     struct text relation, description;
     enum dataset_kind kind;
-    double row_estimate;
+    double row_estimate; /* -1: not known, or a view: its description tells */
 };
 const struct postgres_statement *datasets_list_statement(void);
 /* Its parameters into values[4] (in the arena): text[] of schema names in order, schema, relation, limit. */

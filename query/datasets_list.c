@@ -23,12 +23,37 @@ void datasets_close_array(struct buffer *array)
     buffer_append_char(array, '}');
 }
 
+/* As a name of another schema would be taken: "a.b" is one of the first schema only if no schema `a` is served. */
+static bool looks_qualified(const struct datasets_options *options, struct text relation)
+{
+    for (size_t i = 0; memchr(relation.data, '.', relation.size) != NULL && i < options->schema_count; i++) {
+        size_t size = strlen(options->schemas[i].name);
+        if (relation.size > size && relation.data[size] == '.' &&
+            memcmp(relation.data, options->schemas[i].name, size) == 0)
+            return true;
+    }
+    return false;
+}
+
+void datasets_append_name(const struct datasets_options *options, size_t schema, struct text relation,
+                          struct buffer *out)
+{
+    if (schema != 0 || looks_qualified(options, relation)) {
+        buffer_append_string(out, options->schemas[schema].name);
+        buffer_append_char(out, '.');
+    }
+    buffer_append_text(out, relation);
+}
+
 size_t datasets_split(const struct datasets_options *options, struct text name,
                       bool (*visible)(void *context, const struct datasets_schema *schema), void *context,
                       struct text *relation)
 {
     size_t found = SIZE_MAX, longest = 0;
-    for (size_t i = 0; i < options->schema_count; i++) {
+    bool dotted = memchr(name.data, '.', name.size) != NULL;
+    for (size_t i = 0; dotted && i < options->schema_count; i++) {
+        if (options->schemas[i].name[0] != name.data[0])
+            continue; /* there may be thousands of them */
         struct text schema = text_from_string(options->schemas[i].name);
         /* A schema's name may hold a dot, too: the longest is meant. */
         if (schema.size > longest && name.size > schema.size && name.data[schema.size] == '.' &&

@@ -62,29 +62,13 @@ uint64_t describe_signature(struct text sum)
 
 /* Names. */
 
-/* As a name of another schema would be taken: "a.b" is one of the first schema only if no schema `a` is served. */
-static bool looks_qualified(const struct datasets_options *options, struct text relation)
-{
-    for (size_t i = 0; i < options->schema_count; i++) {
-        size_t size = strlen(options->schemas[i].name);
-        if (relation.size > size && relation.data[size] == '.' &&
-            memcmp(relation.data, options->schemas[i].name, size) == 0)
-            return true;
-    }
-    return false;
-}
-
 static void read_names(struct describe_reading *reading, size_t schema, struct text relation)
 {
     struct dataset *dataset = reading->dataset;
     struct text schema_name = text_from_string(reading->options->schemas[schema].name);
     struct buffer words;
     buffer_init(&words, 4096);
-    if (schema != 0 || looks_qualified(reading->options, relation)) {
-        buffer_append_text(&words, schema_name);
-        buffer_append_char(&words, '.');
-    }
-    buffer_append_text(&words, relation);
+    datasets_append_name(reading->options, schema, relation, &words);
     dataset->name = arena_copy(&dataset->arena, buffer_text(&words));
     buffer_clear(&words);
     postgres_append_identifier(&words, schema_name);

@@ -241,6 +241,8 @@ static const char check_sql[] =
  * found through pg_depend, which has an index by schema; when there are many, in the order of the names, which passes
  * by the other schemas' relations. Columns: schema, relation, kind, estimate, comment. */
 #define MANY "2000"
+/* How many rows there are is nothing for those who may see some of them. */
+#define COUNTED "case when c.relrowsecurity then -1 else c.reltuples end as reltuples"
 #define LISTED                                                                                                         \
     "c.relkind in " SERVED " and not c.relispartition and (s.name is distinct from $2 or c.relname > $3::name)"        \
     " and has_any_column_privilege(c.oid, 'select')"
@@ -255,10 +257,10 @@ static const char list_sql[] =
     "        left join lateral (select objid from pg_catalog.pg_depend where refclassid ="
     "          'pg_catalog.pg_namespace'::regclass and refobjid = k.oid and classid = 'pg_catalog.pg_class'::regclass"
     "          limit " MANY " + 1) d on true group by k.oid) n cross join lateral ("
-    "      (select c.oid, c.relname, c.relkind, c.reltuples from pg_catalog.pg_class c"
+    "      (select c.oid, c.relname, c.relkind, " COUNTED " from pg_catalog.pg_class c"
     "        where n.many and c.relnamespace = n.oid and " LISTED " order by c.relname limit $4::bigint)"
     "      union all"
-    "      (select c.oid, c.relname, c.relkind, c.reltuples from (select distinct objid from pg_catalog.pg_depend"
+    "      (select c.oid, c.relname, c.relkind, " COUNTED " from (select distinct objid from pg_catalog.pg_depend"
     "          where not n.many and refclassid = 'pg_catalog.pg_namespace'::regclass and refobjid = n.oid"
     "            and classid = 'pg_catalog.pg_class'::regclass) d join pg_catalog.pg_class c on c.oid = d.objid"
     "        where " LISTED " order by c.relname limit $4::bigint)) r"

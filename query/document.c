@@ -229,7 +229,7 @@ void document_append_schema(struct json *json, const struct dataset *dataset, st
     append_duration(json, "expected_every", dataset->expected_every_s);
     append_freshness(json, dataset, latest);
     json_key(json, TEXT("row_estimate"));
-    if (dataset->row_estimate >= 0)
+    if (dataset->row_estimate >= 0 && !dataset->asks_caller) /* those of all callers are nothing for one */
         json_double(json, dataset->row_estimate);
     else
         json_nothing(json);
