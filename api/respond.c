@@ -279,6 +279,20 @@ static bool take_pending(struct respond *respond, bool last)
     return !full.failed;
 }
 
+/* What has been sent arrives, and then the end of the connection, in the middle of the body. In HTTP/1.1 that is where
+ * the last chunk should stand: h2o itself would write half a chunk there, behind an empty line that clients take for
+ * nonsense instead of an early end. HTTP/1.0 ends a body by closing: only a reset tells that this end came too early.
+ */
+static void break_off(struct request *request)
+{
+    int fd = h2o_socket_get_fd(request->h2o->conn->callbacks->get_socket(request->h2o->conn));
+    struct linger reset = {1, 0};
+    if (request->h2o->version < 0x101)
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    else
+        shutdown(fd, SHUT_WR);
+}
+
 static void send_pending(struct request *request, h2o_send_state_t state)
 {
     struct respond *respond = &request->respond;
@@ -291,12 +305,8 @@ static void send_pending(struct request *request, h2o_send_state_t state)
     h2o_iovec_t bytes = h2o_iovec_init(respond->sending.data, respond->sending.size);
     respond->in_flight = state == H2O_SEND_STATE_IN_PROGRESS;
     respond->complete = state == H2O_SEND_STATE_FINAL;
-    if (state == H2O_SEND_STATE_ERROR && request->h2o->version < 0x101) {
-        /* HTTP/1.0 ends a body by closing: only a reset tells that this end came too early. */
-        struct linger reset = {1, 0};
-        int fd = h2o_socket_get_fd(request->h2o->conn->callbacks->get_socket(request->h2o->conn));
-        setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-    }
+    if (state == H2O_SEND_STATE_ERROR)
+        break_off(request);
     h2o_send(request->h2o, &bytes, bytes.len != 0, state);
 }
 
