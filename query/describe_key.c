@@ -192,7 +192,7 @@ static bool read_told_key(struct describe_reading *reading, struct dataset_key *
     struct text names[MAX_KEY];
     size_t count = 0;
     if (reading->override != NULL && reading->override->key != NULL) {
-        for (; reading->override->key[count] != NULL && count < MAX_KEY; count++)
+        for (; count < MAX_KEY && reading->override->key[count] != NULL; count++)
             names[count] = text_from_string(reading->override->key[count]);
         return count != 0 && make_told_key(reading, names, count, key);
     }

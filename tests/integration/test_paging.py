@@ -17,7 +17,7 @@ import requests
 
 import contract
 from conftest import NUMBERS, TEMPLATE, start_gateway
-from gateway import RELEASE_BINARY, SANITIZE, SLOWNESS, assert_problem, quote, token
+from gateway import RELEASE_BINARY, SLOWNESS, assert_problem, quote, token
 from wait import eventually
 
 SMALL, QUICK, LARGE = 600, 20_000, 1_000_000
@@ -474,7 +474,7 @@ def test_an_etag_stands_as_long_as_the_data_and_falls_within_a_second(postgres, 
 
 
 def test_a_small_answer_is_kept_until_its_data_change(postgres, store):
-    path = f"/v1/datasets/item?order=id&limit=4&select=id,name,n&n=gte.0"
+    path = "/v1/datasets/item?order=id&limit=4&select=id,name,n&n=gte.0"
     touch(postgres, store, 1)
     fresh = store.get(path)
     name = postgres.query(store.database, "select name from walk.item where id = 1")[0][0]
