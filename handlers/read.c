@@ -88,7 +88,7 @@ static enum stage_verdict bound_page(struct request *request, struct read *read)
     read->capped = page != 0 && read->limit > page;
     if (read->capped)
         read->limit = page;
-    if (read->form.singular && read->limit > 1) {
+    if (read->form.singular && (read->limit > 1 || read->capped)) {
         read->limit = 1;
         read->only_one = true;
     }

@@ -22,8 +22,9 @@ from wait import eventually
 
 SMALL, QUICK, LARGE = 600, 20_000, 1_000_000
 SINGULAR = "application/vnd.pgrst.object+json"
-TIERS = {name: {"rates": [{"rate": "100000/s", "burst": 100000}], "quotas": [], **more} for name, more in (("test", {}), ("paged", {"page": 10}), ("cheap", {"budget": {"cost": 300}}),
-         ("few", {"budget": {"rows": 100}}), ("light", {"budget": {"bytes": "10KB"}}))}
+TIERS = {name: {"rates": [{"rate": "100000/s", "burst": 100000}], "quotas": [], **more} for name, more in (
+    ("test", {}), ("paged", {"page": 10}), ("lone", {"page": 1}), ("cheap", {"budget": {"cost": 300}}),
+    ("few", {"budget": {"rows": 100}}), ("light", {"budget": {"bytes": "10KB"}}))}
 
 # Rows with ties and nulls in every column; `n` numbers them, and what is numbered below 0 comes and goes while others read.
 ROW = """{n} as id, case when {n} % 7 <> 0 then ({n} % 13)::integer end as grp, case when {n} % 5 <> 0 then 'n' || {n} % 101 end as name,
@@ -400,6 +401,12 @@ def test_a_tiers_page_is_no_single_row(store):
     assert_problem(store.get("/v1/datasets/item?id=gt.2998", bearer=poor, headers=headers), 406, "not-one-row")
     assert store.json("/v1/datasets/item?id=eq.7&select=id", bearer=poor, headers=headers) == {"id": 7}
     assert store.json("/v1/datasets/item?order=id&limit=1&select=id", bearer=poor, headers=headers) == {"id": 1}
+
+
+def test_one_row_is_not_the_only_one_because_the_tiers_page_holds_no_more(store):
+    lone, headers = reader(tier="lone"), {"Accept": SINGULAR}
+    assert_problem(store.get("/v1/datasets/item?order=id", bearer=lone, headers=headers), 406, "not-one-row")
+    assert store.json("/v1/datasets/item?id=eq.7&select=id", bearer=lone, headers=headers) == {"id": 7}
 
 
 def test_a_tiers_page_is_no_total(store):
