@@ -21,6 +21,8 @@
 
 struct request;
 
+#define WORKER_ASKED 4096
+
 struct worker {
     struct server *server;
     unsigned index;
@@ -34,7 +36,8 @@ struct worker {
     struct tokens *tokens;
     struct limiter *limiter;
     struct cache *cache;
-    struct cache *answers; /* encoded answers of datasets, in memory only; NULL: none are kept */
+    struct cache *answers;        /* encoded answers of datasets, in memory only; NULL: none are kept */
+    uint64_t asked[WORKER_ASKED]; /* hashes of questions that were asked lately, each in its place */
     struct datasets *datasets;
     struct verdicts *verdicts;
     struct gone *gone;
@@ -63,6 +66,15 @@ void worker_join(struct worker *worker);
 void worker_destroy(struct worker *worker);
 /* Any thread: adds the counters published last to *sum. */
 void worker_add_metrics(struct worker *worker, struct metrics *sum);
+
+/* Whether a question of this hash was asked lately; from now on it was. */
+static inline bool worker_asked_before(struct worker *worker, uint64_t hash)
+{
+    uint64_t *place = &worker->asked[hash % WORKER_ASKED];
+    bool before = *place == hash;
+    *place = hash;
+    return before;
+}
 
 static inline struct worker *worker_of(h2o_req_t *req)
 {

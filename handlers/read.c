@@ -114,11 +114,12 @@ void read_append_query(const struct read *read, const char *const *without, stru
     }
 }
 
-/* Everything that decides which rows come, in which order, and who asks. */
-static bool make_purpose(struct request *request, struct read *read)
+struct text read_purpose(struct request *request, struct read *read)
 {
     static const char *const page[] = {"limit", "offset", "format", "cursor", NULL};
     struct buffer purpose;
+    if (read->purpose.data != NULL)
+        return read->purpose;
     buffer_init(&purpose, PURPOSE_CEILING);
     buffer_printf(&purpose, "readDataset|%zu:%.*s|%zu:%.*s|%.*s|", request->dataset->sql_name.size,
                   TEXT_ARGS(request->dataset->sql_name), request->principal->customer.size,
@@ -126,7 +127,7 @@ static bool make_purpose(struct request *request, struct read *read)
     read_append_query(read, page, &purpose);
     read->purpose = purpose.failed ? TEXT_NONE : arena_copy(&request->arena, buffer_text(&purpose));
     buffer_free(&purpose);
-    return read->purpose.data != NULL;
+    return read->purpose;
 }
 
 static enum stage_verdict choose_form(struct request *request, struct read *read)
@@ -158,7 +159,7 @@ static enum stage_verdict parse_query(struct request *request, struct read *read
                                        .column = mistake.column};
         return problem_send_mistake(request, PROBLEM_INVALID_PARAMETER, &told);
     }
-    if (status != STATUS_OK || !make_purpose(request, read))
+    if (status != STATUS_OK || (read->tree->cursor.size != 0 && read_purpose(request, read).data == NULL))
         return problem_send(request, PROBLEM_URI_TOO_LONG,
                             "the query needs more memory than a request may use; use "
                             "fewer or shorter parameters");

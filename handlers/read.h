@@ -27,7 +27,7 @@ struct read { /* request->handler_state, in its arena */
     const struct dialect_query *tree;
     struct select_plan select;
     struct text canonical; /* the query's parameters, sorted */
-    struct text purpose;   /* what its cursors are bound to */
+    struct text purpose;   /* see read_purpose */
     struct cursor after;
     uint64_t limit, offset; /* of the page; UINT64_MAX: all rows */
     bool capped;            /* the tier's page, not the caller, set the limit */
@@ -51,6 +51,9 @@ enum stage_verdict read_resume(struct request *request);
 /* A query of the plan has failed: answers with what the caller can do about it; or plans again, once, where the
  * dataset's description was out of date. */
 void read_refuse(struct request *request, const struct postgres_error *error);
+/* What the cursors of this read are bound to: everything that decides which rows come, in which order, and who asks.
+ * Made when first needed; TEXT_NONE: the arena is full. */
+struct text read_purpose(struct request *request, struct read *read);
 /* Under what an estimate of `statement` is remembered: its shape; where there is a budget, with this read's values, for
  * a wide range must not pass for a narrow one of the same shape, nor a narrow one be refused for a wide one. */
 uint64_t read_verdict_id(const struct read *read, const struct postgres_statement *statement);

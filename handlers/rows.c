@@ -152,6 +152,10 @@ static void keep_answer(struct request *request, struct rows *rows)
     if (worker->answers == NULL || request->plan.cache == PLAN_CACHE_NONE || rows->key.data == NULL ||
         request->respond.started || request_is_head(request) || body.size > config->cache.answer_max)
         return;
+    /* A look-up by key costs little and is seldom the same: it is kept when it comes again, so that those that don't
+     * push nothing out. */
+    if (request->plan.lane == PLAN_FAST && !worker_asked_before(worker, hash_text(rows->key)))
+        return;
     struct buffer payload;
     buffer_init(&payload, config->cache.answer_max + 65536);
     rows->answer.parts[ANSWER_BODY] = body.data != NULL ? body : TEXT("");
@@ -293,13 +297,16 @@ static void on_last(struct request *request, const struct postgres_rows *page, s
 static struct text next_target(struct request *request, struct rows *rows)
 {
     static const char *const without[] = {"cursor", "offset", NULL};
+    struct text purpose = read_purpose(request, &rows->read);
     struct buffer target;
+    if (purpose.data == NULL)
+        return TEXT_NONE;
     buffer_init(&target, IDENTITY_CEILING);
     document_append_path(&target, rows->read.named.name);
     buffer_append_char(&target, '?');
     read_append_query(&rows->read, without, &target);
     buffer_append_literal(&target, "cursor=");
-    cursor_append(&target, request->worker->server->cursor_key, rows->read.purpose, &rows->next);
+    cursor_append(&target, request->worker->server->cursor_key, purpose, &rows->next);
     bool fits = !target.failed && target.size <= request->worker->server->config->server.max_uri;
     struct text kept = fits ? arena_copy(&request->arena, buffer_text(&target)) : TEXT_NONE;
     buffer_free(&target);

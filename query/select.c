@@ -69,7 +69,8 @@ bool select_append_parameter(struct select_builder *builder, struct text value)
     }
     /* A value that is absent would be null, which is another question. */
     builder->parameters[builder->parameter_count++] = value.data != NULL ? value : TEXT("");
-    buffer_printf(&builder->sql, "$%zu", builder->parameter_count);
+    buffer_append_char(&builder->sql, '$');
+    buffer_append_uint64(&builder->sql, builder->parameter_count);
     return true;
 }
 
