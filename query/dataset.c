@@ -2,6 +2,22 @@
 
 #include <stdlib.h>
 
+enum dataset_kind dataset_kind_of(char relkind)
+{
+    switch (relkind) {
+    case 'v':
+        return DATASET_VIEW;
+    case 'm':
+        return DATASET_MATERIALIZED;
+    case 'f':
+        return DATASET_FOREIGN;
+    case 'p':
+        return DATASET_PARTITIONED;
+    default:
+        return DATASET_TABLE;
+    }
+}
+
 const char *dataset_kind_name(enum dataset_kind kind)
 {
     static const char *const names[] = {"table", "view", "materialized view", "foreign table", "partitioned table"};

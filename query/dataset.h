@@ -29,6 +29,7 @@ struct dataset_key {
 };
 
 enum dataset_kind { DATASET_TABLE, DATASET_VIEW, DATASET_MATERIALIZED, DATASET_FOREIGN, DATASET_PARTITIONED };
+enum dataset_kind dataset_kind_of(char relkind);       /* pg_class.relkind; a table for what is not known */
 const char *dataset_kind_name(enum dataset_kind kind); /* "table", "view", "materialized view" … */
 
 /* A row of the catalog that the description was made of; what kinds there are says query/describe_sql.c. */

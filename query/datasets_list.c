@@ -101,28 +101,13 @@ enum status datasets_list_parameters(const struct datasets_options *options, con
     return failed ? STATUS_TOO_LARGE : STATUS_OK;
 }
 
-static enum dataset_kind kind_of(struct text letter)
-{
-    switch (letter.size != 0 ? letter.data[0] : 'r') {
-    case 'v':
-        return DATASET_VIEW;
-    case 'm':
-        return DATASET_MATERIALIZED;
-    case 'f':
-        return DATASET_FOREIGN;
-    case 'p':
-        return DATASET_PARTITIONED;
-    default:
-        return DATASET_TABLE;
-    }
-}
-
 void datasets_list_read(const struct datasets_options *options, const struct postgres_rows *rows, size_t row,
                         struct datasets_listing *listing)
 {
-    struct text schema = postgres_rows_value(rows, row, 0), estimate = postgres_rows_value(rows, row, 3);
+    struct text schema = postgres_rows_value(rows, row, 0), kind = postgres_rows_value(rows, row, 2),
+                estimate = postgres_rows_value(rows, row, 3);
     *listing = (struct datasets_listing){.relation = postgres_rows_value(rows, row, 1),
-                                         .kind = kind_of(postgres_rows_value(rows, row, 2)),
+                                         .kind = dataset_kind_of(kind.size != 0 ? kind.data[0] : 'r'),
                                          .description = postgres_rows_value(rows, row, 4),
                                          .row_estimate = estimate.data != NULL ? strtod(estimate.data, NULL) : -1};
     for (size_t i = 0; i < options->schema_count; i++)

@@ -160,25 +160,6 @@ static void read_columns(struct describe_reading *reading)
     reading->dataset->column_count = reading->column_count;
 }
 
-/* The relation. */
-
-static enum dataset_kind read_kind(const json_t *value)
-{
-    const char *kind = json_string_value(value);
-    switch (kind != NULL ? kind[0] : 'r') {
-    case 'v':
-        return DATASET_VIEW;
-    case 'm':
-        return DATASET_MATERIALIZED;
-    case 'f':
-        return DATASET_FOREIGN;
-    case 'p':
-        return DATASET_PARTITIONED;
-    default:
-        return DATASET_TABLE;
-    }
-}
-
 /* The tables whose versions count, with their versions: one that is not tracked makes the sum unknown. */
 static void read_bases(struct describe_reading *reading)
 {
@@ -239,7 +220,8 @@ static void read_relation(struct describe_reading *reading)
     const json_t *document = reading->document;
     struct text comment = describe_text(reading, json_object_get(document, "words"));
     dataset->oid = describe_oid(json_object_get(document, "oid"));
-    dataset->kind = read_kind(json_object_get(document, "kind"));
+    const char *kind = json_string_value(json_object_get(document, "kind"));
+    dataset->kind = dataset_kind_of(kind != NULL ? kind[0] : 'r');
     dataset->asks_caller = json_is_true(json_object_get(document, "asks"));
     dataset->moves = json_is_true(json_object_get(document, "moves"));
     reading->failed |=

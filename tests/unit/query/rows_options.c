@@ -117,14 +117,14 @@ static void csv_may_end_without_a_line_end(void **state)
     expect_more("select 1 a where false", ROWS_CSV, more, "a");
 }
 
-static void types_that_are_told_go_before_those_of_the_wire(void **state)
+static void a_type_that_is_told_counts_where_the_wire_says_the_same(void **state)
 {
     struct type_field fields[] = {{TEXT("x"), type_builtin(23)}, {TEXT("y"), type_builtin(1009)}};
-    const struct type point = {.kind = TYPE_COMPOSITE, .fields = fields, .field_count = 2};
+    const struct type point = {.oid = 2249, .base = 2249, .kind = TYPE_COMPOSITE, .fields = fields, .field_count = 2};
     const struct type *types[] = {&point, NULL, type_builtin(114)};
     const char *sql = "select row(1, array['a', null]) a, array[1, 2] b, '[1]'::text c";
     const struct rows_options more = {.types = types};
-    expect_more(sql, ROWS_JSON, more, "[{\"a\":{\"x\":1,\"y\":[\"a\",null]},\"b\":[1,2],\"c\":[1]}]\n");
+    expect_more(sql, ROWS_JSON, more, "[{\"a\":{\"x\":1,\"y\":[\"a\",null]},\"b\":[1,2],\"c\":\"[1]\"}]\n");
     expect_more(sql, ROWS_CSV, more, "a,b,c\n\"{\"\"x\"\":1,\"\"y\"\":[\"\"a\"\",null]}\",\"[1,2]\",[1]\n");
 }
 
@@ -136,7 +136,7 @@ int main(void)
         cmocka_unit_test(the_one_row_of_a_singular_answer_stands_without_an_array),
         cmocka_unit_test(columns_behind_the_visible_ones_are_not_written),
         cmocka_unit_test(csv_may_end_without_a_line_end),
-        cmocka_unit_test(types_that_are_told_go_before_those_of_the_wire),
+        cmocka_unit_test(a_type_that_is_told_counts_where_the_wire_says_the_same),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
