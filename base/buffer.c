@@ -12,9 +12,15 @@ void buffer_init(struct buffer *buffer, size_t ceiling)
     *buffer = (struct buffer){.ceiling = ceiling};
 }
 
+void buffer_init_on(struct buffer *buffer, void *first, size_t size, size_t ceiling)
+{
+    *buffer = (struct buffer){.data = first, .first = first, .capacity = size, .ceiling = ceiling};
+}
+
 void buffer_free(struct buffer *buffer)
 {
-    free(buffer->data);
+    if (buffer->data != buffer->first)
+        free(buffer->data);
     buffer_init(buffer, buffer->ceiling);
 }
 
@@ -40,11 +46,14 @@ char *buffer_reserve_slow(struct buffer *buffer, size_t size)
         capacity = capacity > buffer->ceiling / 2 ? buffer->ceiling : capacity * 2;
     if (capacity > buffer->ceiling)
         capacity = buffer->ceiling;
-    char *data = realloc(buffer->data, capacity);
+    bool lent = buffer->data == buffer->first;
+    char *data = realloc(lent ? NULL : buffer->data, capacity);
     if (data == NULL) {
         buffer->failed = true;
         return NULL;
     }
+    if (lent && buffer->size != 0)
+        memcpy(data, buffer->data, buffer->size);
     buffer->data = data;
     buffer->capacity = capacity;
     return buffer->data + buffer->size;

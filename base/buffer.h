@@ -6,7 +6,8 @@
 #include "base/text.h"
 
 struct buffer {
-    char *data;      /* owned; malloc'd */
+    char *data;      /* owned; malloc'd, or `first` */
+    char *first;     /* the caller's; NULL: none */
     size_t size;     /* bytes in use */
     size_t capacity; /* bytes allocated, never above ceiling */
     size_t ceiling;  /* bytes */
@@ -16,7 +17,10 @@ struct buffer {
 
 /* No allocation until the first append. `ceiling` > 0. */
 void buffer_init(struct buffer *buffer, size_t ceiling);
-/* Frees the memory; the buffer may be used again as after init. */
+/* The first `size` bytes (at most `ceiling`) are the caller's, who keeps them as long as the buffer: what fits there
+ * costs no allocation. */
+void buffer_init_on(struct buffer *buffer, void *first, size_t size, size_t ceiling);
+/* Frees the memory; the buffer may be used again as after buffer_init. */
 void buffer_free(struct buffer *buffer);
 /* Forgets content and failure, keeps the memory. */
 void buffer_clear(struct buffer *buffer);

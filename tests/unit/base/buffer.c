@@ -98,6 +98,46 @@ static void sizes_near_the_end_of_the_address_space_fail_without_overflow(void *
     assert_holds("abc");
 }
 
+static void what_fits_into_lent_memory_stays_there(void **state)
+{
+    char first[8];
+    buffer_init_on(&buffer, first, sizeof(first), 100);
+    buffer_append(&buffer, "abcdefgh", 8);
+    assert_ptr_equal(buffer.data, first);
+    assert_holds("abcdefgh");
+    buffer_clear(&buffer);
+    buffer_append_uint64(&buffer, 42);
+    assert_ptr_equal(buffer.data, first);
+    assert_holds("42");
+}
+
+static void what_outgrows_lent_memory_is_copied_out_of_it(void **state)
+{
+    char first[8];
+    buffer_init_on(&buffer, first, sizeof(first), 100);
+    buffer_append(&buffer, "abcdefgh", 8);
+    buffer_append_char(&buffer, 'i');
+    assert_ptr_not_equal(buffer.data, first);
+    assert_holds("abcdefghi");
+    buffer_append(&buffer, first, sizeof(first)); /* untouched */
+    assert_holds("abcdefghiabcdefgh");
+}
+
+static void lent_memory_ends_at_the_ceiling_and_is_not_used_once_freed(void **state)
+{
+    char first[8];
+    buffer_init_on(&buffer, first, sizeof(first), sizeof(first));
+    buffer_append(&buffer, "abcdefgh", 8);
+    buffer_append_char(&buffer, 'i');
+    assert_true(buffer.failed);
+    assert_memory_equal(first, "abcdefgh", 8);
+    buffer_free(&buffer);
+    assert_null(buffer.data);
+    buffer_append_char(&buffer, 'i');
+    assert_ptr_not_equal(buffer.data, first);
+    assert_holds("i");
+}
+
 static void integers_are_written_to_their_bounds(void **state)
 {
     buffer_init(&buffer, 1000);
@@ -172,6 +212,9 @@ int main(void)
         cmocka_unit_test_teardown(appended_bytes_stand_in_order_across_reallocations, tear_down),
         cmocka_unit_test_teardown(exactly_the_ceiling_fits_and_one_byte_more_fails, tear_down),
         cmocka_unit_test_teardown(a_failure_sticks_and_drops_later_appends_whole, tear_down),
+        cmocka_unit_test_teardown(what_fits_into_lent_memory_stays_there, tear_down),
+        cmocka_unit_test_teardown(what_outgrows_lent_memory_is_copied_out_of_it, tear_down),
+        cmocka_unit_test_teardown(lent_memory_ends_at_the_ceiling_and_is_not_used_once_freed, tear_down),
         cmocka_unit_test_teardown(integers_are_written_to_their_bounds, tear_down),
         cmocka_unit_test_teardown(sizes_near_the_end_of_the_address_space_fail_without_overflow, tear_down),
         cmocka_unit_test_teardown(printf_grows_for_what_does_not_fit, tear_down),
