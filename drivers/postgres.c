@@ -178,6 +178,13 @@ static struct connection *free_connection(struct postgres *pool, const struct po
     return best;
 }
 
+/* A pool of its own tries again by its timer. */
+static bool may_open(struct postgres *pool)
+{
+    return pool->options.share != NULL ? loop_now_ms(pool->loop) >= pool->retry_ms && share_take(pool)
+                                       : !pool->last_failed;
+}
+
 /* A streamed pool opens connections as they are needed: as many as wait beyond those that are on their way. */
 static void open_for_waiting(struct postgres *pool)
 {
@@ -188,10 +195,12 @@ static void open_for_waiting(struct postgres *pool)
     }
     for (size_t i = 0; i < pool->options.connections && coming < pool->waiting; i++)
         if (pool->connections[i].state == CONNECTION_CLOSED && pool->connections[i].timer.loop == NULL &&
-            !pool->last_failed) {
+            may_open(pool)) {
             coming++;
             connection_open(&pool->connections[i]);
         }
+    if (pool->options.share != NULL && coming < pool->waiting)
+        share_wait(pool);
 }
 
 static void on_turn_end(struct loop_hook *hook)
@@ -293,13 +302,15 @@ enum status postgres_create(struct loop *loop, const struct postgres_options *op
                                     &login->host_name, &login->application_name, &pool->options.check};
     for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
         *strings[i] = copy_string(*strings[i]);
-    if (options->mode == POSTGRES_STREAMED && (pool->canceller = canceller_create(loop)) == NULL) {
+    if (options->mode == POSTGRES_STREAMED)
+        pool->canceller = options->share != NULL ? share_canceller(options->share, loop) : canceller_create(loop);
+    if (options->mode == POSTGRES_STREAMED && pool->canceller == NULL) {
         postgres_destroy(pool);
         return failure_set(failure, STATUS_FAILED, "cannot start the thread that cancels queries");
     }
     for (size_t i = 0; i < options->connections; i++) {
         connections[i].pool = pool;
-        if (options->mode == POSTGRES_PIPELINED || i == 0)
+        if (options->mode == POSTGRES_PIPELINED || (i == 0 && options->share == NULL))
             loop_timer_start(loop, &connections[i].timer, 0, connection_on_timer);
     }
     *out = pool;
@@ -317,7 +328,12 @@ void postgres_stop(struct postgres *pool)
         pool->sent_first->connection = NULL;
         query_finish(pool->sent_first, &error);
     }
-    canceller_destroy(pool->canceller);
+    if (pool->options.share != NULL) {
+        canceller_forget(pool->canceller, pool);
+        share_leave(pool);
+    } else {
+        canceller_destroy(pool->canceller);
+    }
     pool->canceller = NULL;
     for (size_t i = 0; i < pool->options.connections; i++)
         if (pool->connections[i].pool != NULL) {
@@ -354,7 +370,9 @@ enum status postgres_start(struct postgres *pool, const struct postgres_call *ca
 {
     /* Streamed: a query that waits for its connection to be opened has a place there already. */
     size_t places = pool->options.queue + (pool->options.mode == POSTGRES_STREAMED ? pool->options.connections : 0);
-    if (pool->closing || (pool->last_failed && !any_alive(pool)))
+    /* With a share it is a query that tries the connection again. */
+    bool tries = pool->options.share != NULL && loop_now_ms(pool->loop) >= pool->retry_ms;
+    if (pool->closing || (pool->last_failed && !tries && !any_alive(pool)))
         return STATUS_UNAVAILABLE;
     if (pool->total >= places) {
         pool->statistics.refused_busy++;
@@ -373,6 +391,7 @@ enum status postgres_start(struct postgres *pool, const struct postgres_call *ca
     query->handlers = *handlers;
     query->context = context;
     query->whole = call->whole;
+    query->whole_most = call->whole ? call->whole_most : 0;
     query->queued_ms = loop_now_ms(pool->loop);
     pool->statistics.queries++;
     wait_in_queue(query);
@@ -412,6 +431,14 @@ void postgres_resume(struct postgres_query *query)
     query->paused = false;
     if (connection != NULL && connection->state == CONNECTION_BUSY && !connection->is_delivering)
         loop_timer_start(query->pool->loop, &connection->resume, 0, connection_on_resume);
+}
+
+bool postgres_is_idle(const struct postgres *pool)
+{
+    for (size_t i = 0; i < pool->options.connections; i++)
+        if (pool->connections[i].state != CONNECTION_CLOSED || pool->connections[i].cancels_pending != 0)
+            return false;
+    return pool->total == 0;
 }
 
 bool postgres_is_up(const struct postgres *pool)

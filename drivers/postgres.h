@@ -26,6 +26,14 @@ enum postgres_mode {
     POSTGRES_STREAMED   /* one query a connection; rows one by one with backpressure; cancelling stops the query */
 };
 
+/* A bound on the connections of several pools together: what is open or being opened. Where it is used up, an idle
+ * connection of another pool is closed for a pool that waits; else the pools get the next free one in turn, so that
+ * none starves however long another's queue is. One loop's. */
+struct postgres_share;
+struct postgres_share *postgres_share_create(size_t connections);
+void postgres_share_destroy(struct postgres_share *share); /* after its pools */
+size_t postgres_share_used(const struct postgres_share *share);
+
 struct postgres_options {
     struct postgres_login login; /* copied */
     enum postgres_mode mode;
@@ -34,6 +42,8 @@ struct postgres_options {
     uint32_t queue_timeout_ms;     /* streamed: longest wait for a connection; 0: no limit */
     uint32_t statement_timeout_ms; /* set at login */
     uint32_t idle_timeout_ms;      /* streamed: an idle connection above the first is closed after this */
+    struct postgres_share *share;  /* streamed: whose bound counts too, and then the first one is opened only when
+                                      needed and closed when idle as the others are; NULL: none. Borrowed */
     const char *const *settings;   /* NULL-terminated pairs name, value, set right after login; may be NULL */
     const char *check; /* SQL asked right after login: one row, one boolean column, which must be true, or the
                           connection is refused; may be NULL */
@@ -104,8 +114,10 @@ struct postgres_call {
                                                 With them goes a look at current_user: is it not the login's, the
                                                 answer is refused (STATUS_DENIED) and the connection closed */
     size_t setting_count;                    /* at most POSTGRES_SETTINGS_MAX */
-    bool whole; /* the result is known to be small (a thousand rows or so): streamed pools too hand it over whole, which
-                   costs less than row by row */
+    bool whole; /* the result is known or thought to be small (a thousand rows or so): streamed pools too hand it over
+                   whole, which costs less than row by row */
+    size_t whole_most; /* bytes from the server, about: a whole result that grows past it ends with STATUS_TOO_LARGE and
+                          without on_rows, so that a wrong guess costs no more memory; 0: no bound. Streamed only */
 };
 /* STATUS_BUSY (queue full), STATUS_UNAVAILABLE (no connection, and the last attempt failed) or STATUS_TOO_LARGE
  * (memory, or too many settings) at once, with no callbacks; STATUS_OK otherwise with *query set. The query may wait
@@ -124,6 +136,8 @@ void postgres_cancel(struct postgres_query *query);
 void postgres_pause(struct postgres_query *query);
 void postgres_resume(struct postgres_query *query);
 
+/* Has no connection, nor a query: nothing would be lost with it but its counters. */
+bool postgres_is_idle(const struct postgres *pool);
 bool postgres_is_up(const struct postgres *pool); /* a connection is open, or (streamed) the last attempt succeeded */
 struct postgres_statistics {
     uint64_t queries, errors, cancels, reconnects, refused_busy;

@@ -12,6 +12,7 @@ struct canceller {
     pthread_cond_t changed;
     struct cancel_job *first, **last; /* under the lock */
     bool stopping;                    /* under the lock */
+    struct cancel_job *newest;        /* of all that have not come back; the loop's thread only */
     void (*on_returned)(struct connection *connection);
 };
 
@@ -71,9 +72,16 @@ static void on_job_done(struct loop_message *message)
 {
     struct cancel_job *job = (struct cancel_job *)((char *)message - offsetof(struct cancel_job, message));
     struct connection *connection = job->connection;
-    struct canceller *canceller = connection->pool->canceller;
+    struct canceller *canceller = job->canceller;
+    if (job->newer != NULL)
+        job->newer->older = job->older;
+    else
+        canceller->newest = job->older;
+    if (job->older != NULL)
+        job->older->newer = job->newer;
     free_job(job);
-    canceller->on_returned(connection);
+    if (connection != NULL)
+        canceller->on_returned(connection);
 }
 
 struct canceller *canceller_create(struct loop *loop)
@@ -116,6 +124,13 @@ void canceller_destroy(struct canceller *canceller)
     let_go(canceller);
 }
 
+void canceller_forget(struct canceller *canceller, const struct postgres *pool)
+{
+    for (struct cancel_job *job = canceller != NULL ? canceller->newest : NULL; job != NULL; job = job->older)
+        if (job->connection != NULL && job->connection->pool == pool)
+            job->connection = NULL;
+}
+
 bool canceller_run(struct canceller *canceller, struct connection *connection,
                    void (*on_returned)(struct connection *connection))
 {
@@ -128,6 +143,11 @@ bool canceller_run(struct canceller *canceller, struct connection *connection,
     }
     canceller->on_returned = on_returned;
     job->connection = connection;
+    job->canceller = canceller;
+    job->older = canceller->newest;
+    if (canceller->newest != NULL)
+        canceller->newest->newer = job;
+    canceller->newest = job;
     job->message.on_message = on_job_done;
     pthread_mutex_lock(&canceller->lock);
     *canceller->last = job;

@@ -25,10 +25,13 @@ void connection_enter(struct connection *connection, enum connection_state state
     bool was_busy = connection->state >= CONNECTION_BUSY, is_busy = state >= CONNECTION_BUSY;
     pool->statistics.open += (size_t)is_open - (size_t)was_open;
     pool->statistics.busy += (size_t)is_busy - (size_t)was_busy;
+    enum connection_state before = connection->state;
     connection->state = state;
+    if (pool->options.share != NULL)
+        share_moved(connection, before);
     loop_timer_stop(&connection->timer);
     if (state == CONNECTION_READY && pool->options.mode == POSTGRES_STREAMED && pool->options.idle_timeout_ms != 0 &&
-        connection != pool->connections)
+        (connection != pool->connections || pool->options.share != NULL))
         loop_timer_start(pool->loop, &connection->timer, pool->options.idle_timeout_ms, connection_on_timer);
 }
 
@@ -77,14 +80,17 @@ void connection_close(struct connection *connection)
     connection->slot_first = connection->slot_count = connection->in_flight = connection->segment = 0;
     connection->check_passed = false;
     connection->stale = 0;
+    connection->read_size = 0;
     connection->spoiled = NULL;
     connection_enter(connection, CONNECTION_CLOSED);
 }
 
-/* Is it wanted without anybody waiting? The first one always, so that the pool knows when the server is back. */
+/* Is it wanted without anybody waiting? The first one always, so that the pool knows when the server is back; but of a
+ * share there are too many for that. */
 static bool is_kept(const struct connection *connection)
 {
-    return connection->pool->options.mode == POSTGRES_PIPELINED || connection == connection->pool->connections;
+    const struct postgres *pool = connection->pool;
+    return pool->options.mode == POSTGRES_PIPELINED || (connection == pool->connections && pool->options.share == NULL);
 }
 
 void connection_lost(struct connection *connection, const char *reason)
@@ -103,9 +109,11 @@ void connection_lost(struct connection *connection, const char *reason)
     pool->statistics.reconnects++;
     if (!was_serving) {
         pool->backoff_ms = pool->backoff_ms * 2 < BACKOFF_LAST_MS ? pool->backoff_ms * 2 : BACKOFF_LAST_MS;
+        pool->retry_ms = loop_now_ms(pool->loop) + pool->backoff_ms;
         pool_connection_failed(pool);
     } else {
         pool->backoff_ms = BACKOFF_FIRST_MS;
+        pool->retry_ms = 0;
     }
     if (is_kept(connection))
         loop_timer_start(pool->loop, &connection->timer, 1 + random_below(pool->backoff_ms), connection_on_timer);
@@ -113,6 +121,8 @@ void connection_lost(struct connection *connection, const char *reason)
         pipeline_fail(connection);
     else if (was_serving)
         stream_fail(connection);
+    if (pool->options.share != NULL && pool->waiting != 0)
+        loop_hook_request(pool->loop, &pool->flush_hook); /* nothing else looks after those that wait */
 }
 
 static void continue_setup(struct connection *connection)
@@ -139,7 +149,7 @@ static void continue_setup(struct connection *connection)
     if (!connection->check_passed) {
         log_event(LOG_ERROR, "database_role_refused", "the role %s is not what this lane needs: %s",
                   pool->options.login.user,
-                  "it must be a NOINHERIT login without superuser rights; see sql/migrations");
+                  "it has rights or memberships beyond it; sluice migrate and sluice customer add make roles that fit");
         connection_lost(connection, "role refused");
         return;
     }
@@ -150,6 +160,8 @@ static void continue_setup(struct connection *connection)
     connection_enter(connection, CONNECTION_READY);
     pool->last_failed = false;
     pool->backoff_ms = BACKOFF_FIRST_MS;
+    if (pool->waiting == 0)
+        share_return(connection);
     pool_dispatch(pool);
 }
 
@@ -173,6 +185,8 @@ static void read_pipeline(struct connection *connection)
 static void on_readable(void *context)
 {
     struct connection *connection = context;
+    if (connection->pool->options.mode == POSTGRES_STREAMED)
+        (void)stream_note_waiting(connection); /* an end that stands there is found by reading */
     if (PQconsumeInput(connection->pg) != 1) {
         connection_lost(connection, PQerrorMessage(connection->pg));
         return;

@@ -9,7 +9,7 @@
 
 #define PREPARED_MAX 256    /* statements a connection keeps; then it forgets them all */
 #define PREPARED_TABLE 1024 /* open addressing, at most a quarter full */
-#define SEGMENT_MAX 8       /* queries of a pipeline that share one Sync */
+#define SEGMENT_MAX 16      /* queries of a pipeline that share one Sync */
 #define IN_FLIGHT_MAX 64    /* queries on one pipelined connection */
 #define SLOTS 512           /* results awaited at once: up to 5 for each query in flight, and some for forgetting */
 
@@ -20,6 +20,11 @@ enum connection_state {
     CONNECTION_READY,
     CONNECTION_BUSY,      /* streamed: carries a query */
     CONNECTION_CANCELLING /* streamed: its query was told to stop, the rest is being read */
+};
+
+/* Of a ring, see postgres_share.c. */
+struct share_link {
+    struct share_link *previous, *next; /* NULL: in none */
 };
 
 enum slot_kind { SLOT_PREPARE, SLOT_SETTINGS, SLOT_QUERY, SLOT_FORGET, SLOT_FORGET_ALL, SLOT_SYNC };
@@ -41,6 +46,7 @@ struct postgres_query {
     bool alone;     /* sent for the second time: in a segment of its own, and without prepared statements */
     bool delivered; /* rows were handed over */
     bool complete;  /* the server said so */
+    size_t whole_most, gathered; /* streamed, whole: bytes; how many libpq has read of it, about. See note_waiting */
     struct postgres_error error;
     size_t parameter_count, setting_count;
     const char **values;         /* into `memory` */
@@ -62,6 +68,9 @@ struct connection {
     uint64_t cancelled_ms;        /* when its query was told to stop */
     unsigned cancels_pending;     /* jobs that the helper thread has not come back from */
     struct postgres_query *query; /* streamed */
+    struct share_link idle_link;  /* streamed, with a share: ready */
+    size_t unread;                /* streamed: bytes in the socket after the read that is under way, about */
+    size_t read_size;             /* streamed: bytes that libpq reads at once here; 0: nobody has looked yet */
     uint64_t stale;               /* a statement to be deallocated before anything else is sent; 0: none */
     const char *spoiled;          /* why it must be closed, once noticed; static */
     struct slot slots[SLOTS];     /* a ring */
@@ -72,9 +81,11 @@ struct connection {
 };
 
 struct cancel_job {
-    struct cancel_job *next;
+    struct cancel_job *next;          /* waiting */
+    struct cancel_job *older, *newer; /* all that have not come back; the loop's thread only */
+    struct canceller *canceller;
     struct loop_message message;
-    struct connection *connection;
+    struct connection *connection; /* NULL: it has gone; the loop's thread only */
     PGcancel *cancel;
 };
 
@@ -83,6 +94,8 @@ struct canceller *canceller_create(struct loop *loop);
 /* Drops the jobs that wait, delivers what was posted. The thread ends by itself once PQcancel, which knows no limit of
  * time, has returned. */
 void canceller_destroy(struct canceller *canceller);
+/* The pool goes, and others of the same canceller stay: nothing comes back to its connections. */
+void canceller_forget(struct canceller *canceller, const struct postgres *pool);
 /* False: out of memory; the connection must be closed instead. on_returned comes on the loop when PQcancel has
  * returned. */
 bool canceller_run(struct canceller *canceller, struct connection *connection,
@@ -101,7 +114,9 @@ struct postgres {
     uint32_t backoff_ms;
     struct loop_hook flush_hook;
     struct loop_timer queue_timer;
-    struct canceller *canceller;
+    struct canceller *canceller;  /* the share's, where there is one */
+    struct share_link share_link; /* waits for a place of the share */
+    uint64_t retry_ms;            /* with a share: no connection is opened before, because the last attempt failed */
     struct postgres_statistics statistics;
 };
 
@@ -118,6 +133,17 @@ void connection_on_timer(struct loop_timer *timer);
 /* Pipelined: a query is under way. A server that says nothing for longer than any statement may take is gone, even if
  * its kernel still holds the connection. */
 void connection_expect(struct connection *connection);
+
+/* postgres_share.c; all but share_return for pools with a share only. */
+struct canceller *share_canceller(struct postgres_share *share, struct loop *loop); /* NULL: it can't be made */
+/* One more connection may be opened for the pool, now. */
+bool share_take(struct postgres *pool);
+/* The pool has queries that no connection is coming for. */
+void share_wait(struct postgres *pool);
+void share_leave(struct postgres *pool);
+void share_moved(struct connection *connection, enum connection_state before);
+/* A connection has become free: it is closed if another pool comes before this one's own queries. */
+void share_return(struct connection *connection);
 
 /* postgres_segment.c. After any of the four that send, connection->pg is NULL where the connection was lost; its
  * queries have been failed then, and may be gone. */
@@ -141,6 +167,8 @@ void pipeline_fail(struct connection *connection);
 
 /* postgres_stream.c */
 void stream_send(struct connection *connection, struct postgres_query *query);
+/* Before libpq reads from the socket. False: nothing stands there. */
+bool stream_note_waiting(struct connection *connection);
 void stream_read(struct connection *connection);
 void stream_cancel(struct connection *connection);
 /* The cancelled query has not ended yet. */

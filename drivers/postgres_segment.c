@@ -1,8 +1,6 @@
 /* What goes out for a query, the same in both lanes, and what the answers say of the connection's statements. A segment
  * is what one Sync ends: one transaction on the server. A query takes [Parse, settings,] [Parse,] execution; for each
  * of these a slot stands in a ring until its answer has been read. */
-#include <stdio.h>
-
 #include "base/log.h"
 #include "drivers/postgres_private.h"
 
@@ -80,16 +78,23 @@ void segment_flush(struct connection *connection)
         loop_watch_writable(connection->watch, true);
 }
 
+/* An s and the id in 16 digits. By hand: it is made for every query. */
 static void statement_name(uint64_t id, char name[20])
 {
-    snprintf(name, 20, "s%016llx", (unsigned long long)id);
+    static const char digits[] = "0123456789abcdef";
+    name[0] = 's';
+    for (int i = 16; i != 0; i--, id >>= 4)
+        name[i] = digits[id & 15];
+    name[17] = '\0';
 }
 
 void segment_forget(struct connection *connection, uint64_t id)
 {
-    char sql[40] = "deallocate all";
+    char sql[40] = "deallocate ";
     if (id != 0)
-        snprintf(sql, sizeof(sql), "deallocate s%016llx", (unsigned long long)id);
+        statement_name(id, sql + strlen(sql));
+    else
+        strcat(sql, "all");
     segment_end(connection);
     if (connection->pg == NULL)
         return;

@@ -1,14 +1,15 @@
 #include "drivers/postgres_session.h"
 
 #include <netdb.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
-#include "drivers/postgres_private.h"
+#include "drivers/postgres_session_private.h"
 
-struct postgres_session {
-    PGconn *pg;
-};
+#define PARAMETERS_MAX 64
 
 enum status postgres_resolve(struct postgres_login *login, struct postgres_resolved *storage, struct failure *failure)
 {
@@ -35,6 +36,12 @@ static void first_line(char *out, size_t size, const char *words)
     out[strcspn(out, "\n")] = '\0';
 }
 
+static void ignore_notice(void *context, const char *message)
+{
+    (void)context;
+    (void)message;
+}
+
 enum status postgres_session_open(const struct postgres_login *login, struct postgres_session **out,
                                   struct failure *failure)
 {
@@ -44,8 +51,15 @@ enum status postgres_session_open(const struct postgres_login *login, struct pos
     struct postgres_session *session = calloc(1, sizeof(*session));
     if (session == NULL)
         return failure_set(failure, STATUS_FAILED, "out of memory");
+    atomic_init(&session->interrupted, false);
+    session->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (session->wake_fd < 0) {
+        free(session);
+        return failure_set(failure, STATUS_FAILED, "out of descriptors");
+    }
     session->pg = PQconnectdbParams(keywords, values, 0);
-    if (PQstatus(session->pg) == CONNECTION_OK) {
+    if (PQstatus(session->pg) == CONNECTION_OK && PQsetnonblocking(session->pg, 1) == 0) {
+        PQsetNoticeProcessor(session->pg, ignore_notice, NULL); /* libpq's own writes them to stderr */
         *out = session;
         return STATUS_OK;
     }
@@ -65,20 +79,124 @@ void postgres_session_close(struct postgres_session *session)
     if (session == NULL)
         return;
     PQfinish(session->pg);
+    close(session->wake_fd);
     free(session);
 }
 
-static enum status check_result(PGresult *result, struct failure *failure)
+const struct postgres_session_error *postgres_session_error(const struct postgres_session *session)
+{
+    return &session->error;
+}
+
+static void copy_field(char *out, size_t size, const PGresult *result, int field)
+{
+    const char *value = PQresultErrorField(result, field);
+    snprintf(out, size, "%s", value != NULL ? value : "");
+}
+
+/* "COPY sales, line 12, column amount: …" stands at the beginning of one of the context's lines, in English. */
+static uint64_t copy_line_of(const char *context)
+{
+    while (context != NULL && strncmp(context, "COPY ", 5) != 0) {
+        context = strchr(context, '\n');
+        context = context != NULL ? context + 1 : NULL;
+    }
+    const char *line = context != NULL ? strstr(context, ", line ") : NULL;
+    return line != NULL ? strtoull(line + 7, NULL, 10) : 0;
+}
+
+/* "COPY sales, line 3, column price: "x"": the column that stands there, where the server names none otherwise. */
+static void copy_column_of(char *out, size_t size, const char *context)
+{
+    const char *from = context != NULL ? strstr(context, ", column ") : NULL;
+    const char *end = from != NULL ? strstr(from, ": ") : NULL;
+    if (out[0] != '\0' || end == NULL || strncmp(context, "COPY ", 5) != 0)
+        return;
+    from += 9;
+    if ((size_t)(end - from) >= size)
+        return;
+    memcpy(out, from, (size_t)(end - from));
+    out[end - from] = '\0';
+}
+
+enum status session_fail(struct postgres_session *session, const PGresult *result, struct failure *failure)
+{
+    struct postgres_error error;
+    struct postgres_session_error *kept = &session->error;
+    postgres_error_from_result(&error, result);
+    memcpy(kept->sqlstate, error.sqlstate, sizeof(kept->sqlstate));
+    copy_field(kept->column, sizeof(kept->column), result, PG_DIAG_COLUMN_NAME);
+    copy_field(kept->constraint, sizeof(kept->constraint), result, PG_DIAG_CONSTRAINT_NAME);
+    copy_field(kept->relation, sizeof(kept->relation), result, PG_DIAG_TABLE_NAME);
+    copy_column_of(kept->column, sizeof(kept->column), PQresultErrorField(result, PG_DIAG_CONTEXT));
+    kept->copy_line = copy_line_of(PQresultErrorField(result, PG_DIAG_CONTEXT));
+    if (atomic_load(&session->interrupted) && strcmp(error.sqlstate, "57014") == 0)
+        return failure_set(failure, STATUS_UNAVAILABLE, "the call to the database was told to end");
+    error.message[strcspn(error.message, "\n")] = '\0';
+    return failure_set(failure, error.status, "%s (SQLSTATE %s)", error.message, error.sqlstate);
+}
+
+static enum status check_result(struct postgres_session *session, const PGresult *result, struct failure *failure)
 {
     ExecStatusType kind = PQresultStatus(result);
-    if (kind == PGRES_TUPLES_OK || kind == PGRES_COMMAND_OK || kind == PGRES_EMPTY_QUERY)
+    if (kind == PGRES_TUPLES_OK || kind == PGRES_SINGLE_TUPLE || kind == PGRES_COMMAND_OK || kind == PGRES_EMPTY_QUERY)
         return STATUS_OK;
     if (kind == PGRES_COPY_IN || kind == PGRES_COPY_OUT)
         return failure_set(failure, STATUS_FAILED,
                            "COPY from stdin or to stdout has no other end here; use INSERT, or psql");
-    struct postgres_error error;
-    postgres_error_from_result(&error, result);
-    return failure_set(failure, error.status, "%s (SQLSTATE %s)", error.message, error.sqlstate);
+    return session_fail(session, result, failure);
+}
+
+static enum status send_query(struct postgres_session *session, const char *sql, size_t parameter_count,
+                              const struct text *parameters, struct failure *failure)
+{
+    const char *values[PARAMETERS_MAX];
+    enum status status = session_enter(session, failure);
+    if (status != STATUS_OK)
+        return status;
+    if (session->copying)
+        return failure_set(failure, STATUS_FAILED, "a copy is under way; end it first");
+    if (parameter_count > PARAMETERS_MAX)
+        return failure_set(failure, STATUS_TOO_LARGE, "too many parameters");
+    for (size_t i = 0; i < parameter_count; i++)
+        values[i] = parameters[i].data; /* callers give NUL-terminated text here */
+    session->affected = 0;
+    if (PQsendQueryParams(session->pg, sql, (int)parameter_count, NULL, values, NULL, NULL, 0) != 1)
+        return session_lose(session, failure);
+    return session_flush(session, failure);
+}
+
+/* A COPY needs its other end before the results go on. */
+static bool is_copy(const PGresult *result)
+{
+    return PQresultStatus(result) == PGRES_COPY_IN || PQresultStatus(result) == PGRES_COPY_OUT;
+}
+
+/* The last result, or the first that failed; the others are dropped. */
+static enum status collect(struct postgres_session *session, PGresult **out, struct failure *failure)
+{
+    PGresult *result, *last = NULL;
+    enum status status;
+    while ((status = session_result(session, &result, failure)) == STATUS_OK && result != NULL) {
+        bool failed = last != NULL && (PQresultStatus(last) == PGRES_FATAL_ERROR || is_copy(last));
+        ExecStatusType kind = PQresultStatus(result);
+        if (failed) {
+            PQclear(result);
+        } else {
+            PQclear(last);
+            last = result;
+        }
+        if (kind == PGRES_COPY_IN || kind == PGRES_COPY_OUT)
+            status = session_end_copy(session, kind, failure);
+        if (status != STATUS_OK)
+            break;
+    }
+    if (status != STATUS_OK) {
+        PQclear(last);
+        return status;
+    }
+    *out = last;
+    return STATUS_OK;
 }
 
 enum status postgres_session_query(struct postgres_session *session, const char *sql, size_t parameter_count,
@@ -86,24 +204,76 @@ enum status postgres_session_query(struct postgres_session *session, const char 
                                    void (*on_rows)(void *context, const struct postgres_rows *rows), void *context,
                                    struct failure *failure)
 {
-    const char *values[64];
-    if (parameter_count > 64)
-        return failure_set(failure, STATUS_TOO_LARGE, "too many parameters");
-    for (size_t i = 0; i < parameter_count; i++)
-        values[i] = parameters[i].data; /* callers give NUL-terminated text here */
-    PGresult *result = PQexecParams(session->pg, sql, (int)parameter_count, NULL, values, NULL, NULL, 0);
-    enum status status = check_result(result, failure);
+    PGresult *result = NULL;
+    enum status status = send_query(session, sql, parameter_count, parameters, failure);
+    if (status == STATUS_OK)
+        status = collect(session, &result, failure);
+    if (status == STATUS_OK)
+        status = check_result(session, result, failure);
     struct postgres_rows rows = {result};
+    if (status == STATUS_OK)
+        session->affected = strtoull(PQcmdTuples(result), NULL, 10);
     if (status == STATUS_OK && on_rows != NULL)
         on_rows(context, &rows);
     PQclear(result);
     return status;
 }
 
+uint64_t postgres_session_affected(const struct postgres_session *session)
+{
+    return session->affected;
+}
+
+static bool hand_over(const PGresult *result, bool (*on_row)(void *context, const struct postgres_rows *rows),
+                      void *context)
+{
+    struct postgres_rows rows = {result};
+    return PQresultStatus(result) != PGRES_SINGLE_TUPLE || on_row(context, &rows);
+}
+
+enum status postgres_session_each(struct postgres_session *session, const char *sql, size_t parameter_count,
+                                  const struct text *parameters,
+                                  bool (*on_row)(void *context, const struct postgres_rows *rows), void *context,
+                                  struct failure *failure)
+{
+    PGresult *result;
+    bool stopped = false;
+    enum status ended = STATUS_OK;
+    enum status status = send_query(session, sql, parameter_count, parameters, failure);
+    if (status == STATUS_OK && PQsetSingleRowMode(session->pg) != 1)
+        status = session_lose(session, failure);
+    while (status == STATUS_OK && (status = session_result(session, &result, failure)) == STATUS_OK && result != NULL) {
+        if (ended == STATUS_OK && !stopped)
+            ended = check_result(session, result, failure);
+        if (is_copy(result)) {
+            status = session_end_copy(session, PQresultStatus(result), NULL);
+        } else if (ended == STATUS_OK && !stopped && !hand_over(result, on_row, context)) {
+            stopped = true;
+            session_cancel(session);
+        }
+        PQclear(result);
+    }
+    if (!stopped)
+        return status != STATUS_OK ? status : ended;
+    session->lost = true; /* the word to cancel may come late, and must not end what follows */
+    return failure_set(failure, STATUS_DENIED, "the rows' receiver has said stop");
+}
+
 enum status postgres_session_script(struct postgres_session *session, const char *sql, struct failure *failure)
 {
-    PGresult *result = PQexec(session->pg, sql);
-    enum status status = check_result(result, failure);
+    PGresult *result = NULL;
+    enum status status = session_enter(session, failure);
+    if (status != STATUS_OK)
+        return status;
+    if (session->copying)
+        return failure_set(failure, STATUS_FAILED, "a copy is under way; end it first");
+    if (PQsendQuery(session->pg, sql) != 1)
+        return session_lose(session, failure);
+    status = session_flush(session, failure);
+    if (status == STATUS_OK)
+        status = collect(session, &result, failure);
+    if (status == STATUS_OK)
+        status = check_result(session, result, failure);
     PQclear(result);
     return status;
 }

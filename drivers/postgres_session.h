@@ -1,4 +1,5 @@
-/* A blocking PostgreSQL session, for command lines and for the start; never on a loop's thread once it serves. */
+/* A blocking PostgreSQL session, for command lines, for the start, and for threads that load; never on a loop's thread
+ * once it serves. What the server only remarks (notices, warnings) is dropped. */
 #ifndef SLUICE_DRIVERS_POSTGRES_SESSION_H
 #define SLUICE_DRIVERS_POSTGRES_SESSION_H
 
@@ -23,9 +24,47 @@ enum status postgres_session_query(struct postgres_session *session, const char 
                                    const struct text *parameters,
                                    void (*on_rows)(void *context, const struct postgres_rows *rows), void *context,
                                    struct failure *failure) MUST_CHECK;
+/* Rows that the last postgres_session_query has selected, inserted, updated or deleted. */
+uint64_t postgres_session_affected(const struct postgres_session *session);
+/* The same, a row at a time, however many there are: `rows` holds one. While on_row takes its time the server waits.
+ * on_row must not call the session. False: the statement is cancelled, the session can only be closed, and the answer
+ * is STATUS_DENIED. */
+enum status postgres_session_each(struct postgres_session *session, const char *sql, size_t parameter_count,
+                                  const struct text *parameters,
+                                  bool (*on_row)(void *context, const struct postgres_rows *rows), void *context,
+                                  struct failure *failure) MUST_CHECK;
 /* Several statements without parameters, simple protocol (one implicit transaction). For migrations. */
 enum status postgres_session_script(struct postgres_session *session, const char *sql,
                                     struct failure *failure) MUST_CHECK;
+/* The same, and the server's own words of the last failed call: its SQLSTATE ("" where it was not the server's), the
+ * column, table or constraint that it named, and the line of COPY's data that its context tells (0: none). Valid until
+ * the next call. */
+struct postgres_session_error {
+    char sqlstate[6];
+    char column[64], constraint[64], relation[64];
+    uint64_t copy_line;
+};
+const struct postgres_session_error *postgres_session_error(const struct postgres_session *session);
+/* Ends a call under way on another thread, soon, and what it calls afterwards, with STATUS_UNAVAILABLE: the statement
+ * is cancelled (PQcancel, on a thread of its own), and a server that does not answer within two seconds is given up. A
+ * call whose statement had its end before that ends as the server says: a COMMIT that was answered is STATUS_OK. Any
+ * thread, never waits, as long as the session is open. */
+void postgres_session_interrupt(struct postgres_session *session);
+/* The same from within: while a call waits, `told_to_end` is asked every 50 ms, on the session's own thread; true is an
+ * interrupt. NULL: no more. Between the calls only. */
+void postgres_session_watch(struct postgres_session *session, bool (*told_to_end)(void *context), void *context);
+
+/* COPY … FROM STDIN: begin with the statement, put bytes (any pieces; waits while the server is slow, memory stays
+ * bounded), then end (rows that were copied) or abort (the transaction is in error afterwards). A put or an end that
+ * fails has ended the copy; an abort is harmless then. */
+enum status postgres_session_copy_begin(struct postgres_session *session, const char *sql,
+                                        struct failure *failure) MUST_CHECK;
+enum status postgres_session_copy_put(struct postgres_session *session, struct text bytes,
+                                      struct failure *failure) MUST_CHECK;
+enum status postgres_session_copy_end(struct postgres_session *session, uint64_t *rows,
+                                      struct failure *failure) MUST_CHECK;
+void postgres_session_copy_abort(struct postgres_session *session, const char *reason);
+
 /* ALTER ROLE … PASSWORD with a verifier made here (SCRAM where the server wants it), so that no password travels in SQL
  * or stands in the server's log. `role` and `password` are NUL-terminated. */
 enum status postgres_session_set_password(struct postgres_session *session, const char *role, const char *password,

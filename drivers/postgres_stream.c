@@ -5,9 +5,11 @@
 #include "base/clock.h"
 #include "drivers/postgres_private.h"
 
-#define TURN_US 100    /* then the loop sees to its other sockets */
-#define DRAIN_US 500   /* the same while a cancelled query's rest is read: it is short, and the server waits for it */
-#define ROWS_A_LOOK 32 /* rows between two looks at the clock */
+#define TURN_US 100     /* then the loop sees to its other sockets */
+#define DRAIN_US 500    /* the same while a cancelled query's rest is read: it is short, and the server waits for it */
+#define ROWS_A_LOOK 32  /* rows between two looks at the clock */
+#define READS_A_LOOK 8  /* of the socket, for one answer: a whole result of the usual size in one go */
+#define READ_SIZE 16384 /* bytes that libpq reads at once, at first */
 #define CANCEL_DEADLINE_MS 2000
 #define CANCEL_AGAIN_MS 25
 
@@ -39,6 +41,9 @@ void stream_send(struct connection *connection, struct postgres_query *query)
 {
     connection_enter(connection, CONNECTION_BUSY);
     connection->query = query;
+    connection->unread = 0;
+    if (connection->read_size < READ_SIZE)
+        connection->read_size = READ_SIZE;
     query->connection = connection;
     send_query(connection, query);
 }
@@ -62,6 +67,7 @@ static void end_query(struct connection *connection)
     connection_enter(connection, CONNECTION_READY);
     loop_watch_readable(connection->watch, true);
     query_finish(query, query->has_error ? &query->error : NULL);
+    share_return(connection);
     pool_dispatch(pool);
 }
 
@@ -99,15 +105,57 @@ void connection_on_resume(struct loop_timer *timer)
         deliver(connection);
 }
 
-/* libpq holds another answer, or the socket has more of one (libpq reads 16 KB at a time, which is a fraction of a
- * turn). False too where the connection was found broken. */
-static bool has_more(struct connection *connection)
+/* libpq does not tell how much it has gathered of an answer. What stands in the socket before each of its reads does,
+ * to within what came while it read: it reads as much as its buffer has room for, which a long row has made larger on
+ * some connections than on others. How large is seen when there is less left behind a read than there should be. */
+bool stream_note_waiting(struct connection *connection)
 {
     int waiting = 0;
-    if (!PQisBusy(connection->pg))
-        return true;
-    return ioctl(PQsocket(connection->pg), FIONREAD, &waiting) == 0 && waiting > 0 &&
-           PQconsumeInput(connection->pg) == 1 && !PQisBusy(connection->pg);
+    struct postgres_query *query = connection->query;
+    if (ioctl(PQsocket(connection->pg), FIONREAD, &waiting) != 0 || waiting <= 0)
+        return false;
+    size_t here = (size_t)waiting;
+    if (query != NULL) {
+        if (connection->unread > here) {
+            query->gathered += connection->unread - here;
+            connection->read_size += connection->unread - here;
+        }
+        size_t read = here < connection->read_size ? here : connection->read_size;
+        query->gathered += read;
+        connection->unread = here - read;
+    }
+    return true;
+}
+
+/* libpq holds another answer, or the socket has more of one. False too where the connection was found broken. */
+static bool has_more(struct connection *connection)
+{
+    for (int i = 0; i < READS_A_LOOK; i++) {
+        if (!PQisBusy(connection->pg))
+            return true;
+        if (!stream_note_waiting(connection) || PQconsumeInput(connection->pg) != 1)
+            return false;
+    }
+    return !PQisBusy(connection->pg);
+}
+
+/* A result that was thought to be small and is not: as if its caller had cancelled it, but he is told. */
+static bool has_outgrown(struct connection *connection)
+{
+    const struct postgres_query *query = connection->query;
+    return query->whole_most != 0 && query->gathered > query->whole_most && !query->delivered &&
+           PQisBusy(connection->pg);
+}
+
+static void end_outgrown(struct connection *connection)
+{
+    struct postgres_query *query = connection->query;
+    struct postgres_error error;
+    postgres_error_set(&error, STATUS_TOO_LARGE, "the result is larger than one that comes whole may be");
+    slots_detach(connection, query);
+    query->connection = NULL;
+    stream_cancel(connection);
+    query_finish(query, &error);
 }
 
 static void deliver(struct connection *connection)
@@ -137,6 +185,8 @@ static void deliver(struct connection *connection)
         connection_lost(connection, connection->spoiled != NULL ? connection->spoiled : PQerrorMessage(connection->pg));
     else if (connection->slot_count == 0)
         end_query(connection);
+    else if (has_outgrown(connection))
+        end_outgrown(connection);
     if (connection->state == CONNECTION_BUSY && connection->query == query)
         loop_watch_readable(connection->watch, !query->paused && connection->resume.loop == NULL);
 }
@@ -148,6 +198,7 @@ static void finish_cancel(struct connection *connection)
         return;
     connection_enter(connection, CONNECTION_READY);
     loop_watch_readable(connection->watch, true);
+    share_return(connection);
     pool_dispatch(pool);
 }
 

@@ -117,6 +117,69 @@ static void a_script_is_one_transaction(void **state)
     postgres_session_close(session);
 }
 
+struct counted {
+    long rows, sum, stop_at;
+};
+
+static bool count_row(void *context, const struct postgres_rows *rows)
+{
+    struct counted *counted = context;
+    int64_t value = 0;
+    assert_int_equal(postgres_rows_count(rows), 1);
+    assert_true(text_to_int64(postgres_rows_value(rows, 0, 0), &value));
+    counted->sum += value;
+    return ++counted->rows != counted->stop_at;
+}
+
+static void rows_come_one_by_one_until_the_receiver_says_stop(void **state)
+{
+    struct postgres_session *session = session_open();
+    struct failure failure = {0};
+    struct counted counted = {0};
+    const struct text most = TEXT("100000");
+    static const char sql[] = "select i from generate_series(1, $1::int) i";
+    assert_int_equal(postgres_session_each(session, sql, 1, &most, count_row, &counted, &failure), STATUS_OK);
+    assert_int_equal(counted.rows, 100000);
+    assert_int_equal(counted.sum, 5000050000);
+    counted = (struct counted){0};
+    assert_int_equal(postgres_session_each(session, "select 1 where false", 0, NULL, count_row, &counted, &failure),
+                     STATUS_OK);
+    /* Some rows come before the fault. */
+    assert_int_equal(postgres_session_each(session, "select 7 / (50000 - i) from generate_series(1, 60000) i", 0, NULL,
+                                           count_row, &counted, &failure),
+                     STATUS_INVALID);
+    assert_string_equal(postgres_session_error(session)->sqlstate, "22012");
+    assert_int_equal(counted.rows, 49999);
+    assert_int_equal(
+        postgres_session_each(session, "copy (select 1) to stdout", 0, NULL, count_row, &counted, &failure),
+        STATUS_FAILED);
+    assert_int_equal(session_number(session, "select 7"), 7);
+    counted = (struct counted){.stop_at = 10};
+    const struct text endless = TEXT("2000000000");
+    /* In the select list: in FROM the server would make all rows before it sends the first. */
+    assert_int_equal(postgres_session_each(session, "select generate_series(1, $1::int)", 1, &endless, count_row,
+                                           &counted, &failure),
+                     STATUS_DENIED);
+    assert_int_equal(counted.rows, 10);
+    assert_int_equal(postgres_session_script(session, "select 1", &failure), STATUS_UNAVAILABLE);
+    postgres_session_close(session);
+}
+
+static void rows_that_a_statement_touched_are_counted(void **state)
+{
+    struct postgres_session *session = session_open();
+    struct failure failure = {0};
+    static const char *const statements[] = {
+        "create temp table t (i int)", "insert into t select generate_series(1, 7)", "update t set i = 1 where i > 2",
+        "delete from t where i = 1", "select * from t"};
+    static const uint64_t expected[] = {0, 7, 5, 6, 1};
+    for (size_t i = 0; i < 5; i++) {
+        assert_int_equal(postgres_session_query(session, statements[i], 0, NULL, NULL, NULL, &failure), STATUS_OK);
+        assert_int_equal(postgres_session_affected(session), expected[i]);
+    }
+    postgres_session_close(session);
+}
+
 /* COPY would leave the session between its two ends: it fails, in words, and the session goes on. */
 static void a_copy_within_a_script_fails_in_words(void **state)
 {
@@ -124,6 +187,11 @@ static void a_copy_within_a_script_fails_in_words(void **state)
     struct failure failure = {0};
     assert_int_not_equal(postgres_session_script(session, "create temp table c(i int); copy c from stdin", &failure),
                          STATUS_OK);
+    assert_non_null(strstr(failure.message, "COPY"));
+    assert_int_equal(session_number(session, "select 7"), 7);
+    assert_int_not_equal(
+        postgres_session_script(session, "copy (select generate_series(1, 100000)) to stdout; select 8", &failure),
+        STATUS_OK);
     assert_non_null(strstr(failure.message, "COPY"));
     assert_int_equal(session_number(session, "select 7"), 7);
     postgres_session_close(session);
@@ -155,6 +223,8 @@ int main(void)
         cmocka_unit_test(the_socket_in_a_folder_is_reached),
         cmocka_unit_test(a_name_becomes_an_address),
         cmocka_unit_test(a_query_takes_parameters_and_tells_the_servers_words),
+        cmocka_unit_test(rows_come_one_by_one_until_the_receiver_says_stop),
+        cmocka_unit_test(rows_that_a_statement_touched_are_counted),
         cmocka_unit_test(a_script_is_one_transaction),
         cmocka_unit_test(a_copy_within_a_script_fails_in_words),
         cmocka_unit_test(a_session_that_was_terminated_is_unavailable),

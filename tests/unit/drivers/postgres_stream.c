@@ -56,6 +56,46 @@ static void rows_come_one_by_one_and_a_whole_result_at_once(void **state)
     postgres_destroy(pool);
 }
 
+/* What comes until the server has heard of the end is read too. */
+static void a_whole_result_that_outgrows_its_bound_ends(void **state)
+{
+    struct postgres_options options = pool_options(POSTGRES_STREAMED, 1);
+    struct postgres *pool = pool_open(&options);
+    const char *const sql[] = {"select repeat('x', 100), generate_series(1, 100000000)",
+                               "select repeat('x', 300000), generate_series(1, 100000000)"};
+    for (size_t i = 0; i < 2; i++) {
+        struct postgres_statement statement = statement_of(sql[i]);
+        const struct postgres_call call = {.statement = &statement, .whole = true, .whole_most = 1 << 20};
+        struct outcome outcome = {0};
+        assert_int_equal(postgres_start(pool, &call, &outcome_handlers, &outcome, &outcome.query), STATUS_OK);
+        long before = allocated();
+        TURN_UNTIL(outcome.done, 5000);
+        assert_true(allocated() - before < 16 << 20);
+        assert_int_equal(outcome.status, STATUS_TOO_LARGE);
+        assert_int_equal(outcome.calls, 0);
+        assert_answers(pool, "select 'free'", "free");
+    }
+    assert_int_equal(postgres_statistics(pool).reconnects, 0);
+    postgres_destroy(pool);
+}
+
+static void a_whole_result_within_its_bound_comes(void **state)
+{
+    struct postgres_options options = pool_options(POSTGRES_STREAMED, 1);
+    struct postgres *pool = pool_open(&options);
+    struct postgres_statement statement = statement_of("select repeat('x', 100) from generate_series(1, 5000)");
+    const struct postgres_call call = {.statement = &statement, .whole = true, .whole_most = 1 << 20};
+    for (int i = 0; i < 5; i++) {
+        struct outcome outcome = {0};
+        assert_int_equal(postgres_start(pool, &call, &outcome_handlers, &outcome, &outcome.query), STATUS_OK);
+        TURN_UNTIL(outcome.done, 5000);
+        assert_int_equal(outcome.status, STATUS_OK);
+        assert_int_equal(outcome.rows, 5000);
+        assert_int_equal(outcome.calls, 1);
+    }
+    postgres_destroy(pool);
+}
+
 static void an_error_after_rows_ends_the_query_and_not_the_connection(void **state)
 {
     struct postgres_options options = pool_options(POSTGRES_STREAMED, 1);
@@ -418,6 +458,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_to_cancel_that_comes_before_the_query_is_made_again),
         cmocka_unit_test(rows_come_one_by_one_and_a_whole_result_at_once),
+        cmocka_unit_test(a_whole_result_that_outgrows_its_bound_ends),
+        cmocka_unit_test(a_whole_result_within_its_bound_comes),
         cmocka_unit_test(an_error_after_rows_ends_the_query_and_not_the_connection),
         cmocka_unit_test(a_timeout_ends_a_streamed_query),
         cmocka_unit_test(more_connections_open_when_needed_and_idle_ones_close),
