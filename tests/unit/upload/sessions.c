@@ -1,0 +1,523 @@
+#include "upload/sessions.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/hash.h"
+
+#define DAY_S 86400
+
+static char folder[] = "/tmp/sluice-sessions-XXXXXX";
+static struct sessions *sessions;
+static struct failure failure;
+static const struct session_owner acme = {{"acme", 4}, {"user-1", 6}};
+
+static void open_sessions(void)
+{
+    struct sessions_options options = {.folder = folder, .bytes = 1000, .each = 3, .all = 6, .lifetime_s = DAY_S};
+    failure = (struct failure){0};
+    assert_int_equal(sessions_create(&options, &sessions, &failure), STATUS_OK);
+}
+
+static void restart(void)
+{
+    sessions_destroy(sessions);
+    open_sessions();
+}
+
+static unsigned files(void)
+{
+    unsigned count = 0;
+    DIR *directory = opendir(folder);
+    assert_non_null(directory);
+    for (struct dirent *entry; (entry = readdir(directory)) != NULL;)
+        count += entry->d_name[0] != '.';
+    closedir(directory);
+    return count;
+}
+
+static void empty_folder(void)
+{
+    char path[512];
+    DIR *directory = opendir(folder);
+    for (struct dirent *entry; (entry = readdir(directory)) != NULL;)
+        if (entry->d_name[0] != '.') {
+            snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
+            unlink(path);
+        }
+    closedir(directory);
+}
+
+static void path_of(const char *id, const char *ending, char out[128])
+{
+    snprintf(out, 128, "%s/%s%s", folder, id, ending);
+}
+
+/* As if nothing had come for so long. */
+static void age(const char *id, int64_t seconds)
+{
+    char path[128];
+    time_t then = (time_t)(clock_wall_us() / 1000000 - seconds);
+    struct timespec times[2] = {{then, 0}, {then, 0}};
+    path_of(id, ".part", path);
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static void begin(const char *customer, uint64_t length, char id[SESSIONS_ID_SIZE])
+{
+    struct session_owner owner = {text_from_string(customer), TEXT("user-1")};
+    assert_int_equal(sessions_begin(sessions, owner, TEXT("dataset c2FsZXM="), length, id, &failure), STATUS_OK);
+}
+
+static enum status try_hold(const char *id, struct session_owner owner, struct session **session)
+{
+    *session = NULL;
+    return sessions_hold(sessions, text_from_string(id), owner, session, &failure);
+}
+
+static struct session *hold(const char *id)
+{
+    struct session *session;
+    assert_int_equal(try_hold(id, acme, &session), STATUS_OK);
+    return session;
+}
+
+/* A source that gives one byte after the other and then fails. */
+struct torn {
+    struct text rest;
+    enum status then;
+};
+
+static enum status read_torn(void *context, char *out, size_t size, size_t *got, struct failure *why)
+{
+    struct torn *torn = context;
+    *got = torn->rest.size != 0 && size != 0;
+    if (*got == 0)
+        return torn->then;
+    *out = *torn->rest.data++;
+    torn->rest.size--;
+    return STATUS_OK;
+}
+
+static enum status receive(struct session *session, struct text bytes, enum status then, const char *checksum)
+{
+    struct torn torn = {bytes, then};
+    struct body_source source = {read_torn, &torn};
+    struct tus_checksum told;
+    failure = (struct failure){0};
+    assert_int_equal(tus_headers_checksum(text_from_string(checksum), &told, &failure), STATUS_OK);
+    return session_receive(session, &source, &told, NULL, &failure);
+}
+
+static void assert_bytes(struct session *session, struct text expected)
+{
+    char bytes[64];
+    size_t got = 1, all = 0;
+    struct body_source source = session_source(session);
+    while (got != 0) {
+        assert_int_equal(source.read(source.context, bytes + all, sizeof(bytes) - all, &got, &failure), STATUS_OK);
+        all += got;
+    }
+    assert_int_equal(all, expected.size);
+    assert_memory_equal(bytes, expected.data, all);
+}
+
+static void a_session_begins_empty_with_what_was_told(void **state)
+{
+    char id[SESSIONS_ID_SIZE], path[128];
+    struct stat about_file;
+    begin("acme", 10, id);
+    struct session *session = hold(id);
+    struct session_about about = session_about(session);
+    assert_string_equal(about.id, id);
+    assert_int_equal(about.length, 10);
+    assert_int_equal(about.offset, 0);
+    assert_false(about.ended);
+    assert_true(text_equal(about.metadata, TEXT("dataset c2FsZXM=")));
+    assert_in_range(about.expires_s, clock_wall_us() / 1000000 + DAY_S - 60, clock_wall_us() / 1000000 + DAY_S);
+    session_release(session);
+    for (int i = 0; i < 2; i++) {
+        path_of(id, i == 0 ? ".part" : ".json", path);
+        assert_int_equal(stat(path, &about_file), 0);
+        assert_int_equal(about_file.st_mode & 0777, 0600);
+    }
+    assert_int_equal(files(), 2);
+}
+
+static void what_came_before_a_cut_is_kept_and_goes_on(void **state)
+{
+    char id[SESSIONS_ID_SIZE];
+    begin("acme", 10, id);
+    struct session *session = hold(id);
+    assert_int_equal(receive(session, TEXT("0123"), STATUS_UNAVAILABLE, NULL), STATUS_UNAVAILABLE);
+    assert_int_equal(session_about(session).offset, 4);
+    session_release(session);
+    restart();
+    session = hold(id);
+    assert_int_equal(session_about(session).offset, 4);
+    assert_int_equal(session_about(session).length, 10);
+    assert_int_equal(receive(session, TEXT("456"), STATUS_TIMEOUT, NULL), STATUS_TIMEOUT);
+    assert_int_equal(receive(session, TEXT("789"), STATUS_OK, NULL), STATUS_OK);
+    assert_int_equal(session_about(session).offset, 10);
+    assert_bytes(session, TEXT("0123456789"));
+    assert_bytes(session, TEXT("0123456789"));
+    session_release(session);
+}
+
+static void more_than_the_told_length_is_not_kept(void **state)
+{
+    char id[SESSIONS_ID_SIZE];
+    begin("acme", 5, id);
+    struct session *session = hold(id);
+    assert_int_equal(receive(session, TEXT("01"), STATUS_OK, NULL), STATUS_OK);
+    assert_int_equal(receive(session, TEXT("2345"), STATUS_OK, NULL), STATUS_TOO_LARGE);
+    assert_non_null(strstr(failure.message, "Upload-Length"));
+    assert_int_equal(session_about(session).offset, 2);
+    assert_bytes(session, TEXT("01"));
+    session_release(session);
+}
+
+static void a_piece_with_a_checksum_is_kept_whole_or_not_at_all(void **state)
+{
+    static const char *const hello = "sha1 qvTGHdzF6KLavt4PO0gs2a6pQ00="; /* of "hello" */
+    static const char *const hello256 = "sha256 LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=";
+    char id[SESSIONS_ID_SIZE];
+    begin("acme", 20, id);
+    struct session *session = hold(id);
+    assert_int_equal(receive(session, TEXT("hello"), STATUS_OK, hello), STATUS_OK);
+    assert_int_equal(receive(session, TEXT("hellO"), STATUS_OK, hello), STATUS_DENIED);
+    assert_int_equal(session_about(session).offset, 5);
+    assert_int_equal(receive(session, TEXT("hello"), STATUS_UNAVAILABLE, hello), STATUS_UNAVAILABLE);
+    assert_int_equal(session_about(session).offset, 5);
+    assert_int_equal(receive(session, TEXT("hello"), STATUS_OK, hello256), STATUS_OK);
+    assert_bytes(session, TEXT("hellohello"));
+    session_release(session);
+}
+
+static void a_request_that_was_given_up_keeps_what_came(void **state)
+{
+    char id[SESSIONS_ID_SIZE];
+    atomic_bool cancelled = true;
+    struct body_memory memory = {TEXT("0123")};
+    struct body_source source = body_source_memory(&memory);
+    begin("acme", 10, id);
+    struct session *session = hold(id);
+    assert_int_equal(session_receive(session, &source, NULL, &cancelled, &failure), STATUS_UNAVAILABLE);
+    assert_int_equal(session_about(session).offset, 0);
+    session_release(session);
+}
+
+static void a_session_has_one_holder(void **state)
+{
+    char id[SESSIONS_ID_SIZE];
+    struct session *second;
+    begin("acme", 10, id);
+    struct session *session = hold(id);
+    assert_int_equal(try_hold(id, acme, &second), STATUS_CONFLICT);
+    session_release(session);
+    session_release(hold(id));
+}
+
+static void a_session_is_its_customers_and_subjects_alone(void **state)
+{
+    static const struct session_owner others[] = {{{"other", 5}, {"user-1", 6}},
+                                                  {{"acme", 4}, {"user-2", 6}},
+                                                  {{"acme", 4}, {"", 0}},
+                                                  {{"acm", 3}, {"user-1", 6}}};
+    char id[SESSIONS_ID_SIZE];
+    struct session *session;
+    struct failure unknown = {0};
+    begin("acme", 10, id);
+    assert_int_equal(sessions_hold(sessions, TEXT("00000000-0000-4000-8000-000000000000"), acme, &session, &unknown),
+                     STATUS_NOT_FOUND);
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        assert_int_equal(try_hold(id, others[i], &session), STATUS_NOT_FOUND);
+        assert_string_equal(failure.message, unknown.message);
+    }
+    session_release(hold(id));
+}
+
+static void what_is_no_id_names_no_file(void **state)
+{
+    static const char *const names[] = {"",
+                                        "x",
+                                        "../../../../../../etc/passwd",
+                                        "00000000-0000-4000-8000-00000000000/",
+                                        "00000000-0000-4000-8000-00000000000A",
+                                        "00000000-0000-4000-8000-0000000000000"};
+    struct session *session;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        assert_int_equal(try_hold(names[i], acme, &session), STATUS_NOT_FOUND);
+}
+
+static void an_ended_session_tells_its_result_and_takes_no_space(void **state)
+{
+    char id[SESSIONS_ID_SIZE], path[128];
+    struct stat about_file;
+    begin("acme", 4, id);
+    struct session *session = hold(id);
+    assert_int_equal(receive(session, TEXT("0123"), STATUS_OK, NULL), STATUS_OK);
+    assert_int_equal(session_end(session, TEXT("{\"dataset\":\"uploads.sales\",\"rows\":1}"), &failure), STATUS_OK);
+    session_release(session);
+    restart();
+    session = hold(id);
+    struct session_about about = session_about(session);
+    assert_true(about.ended);
+    assert_int_equal(about.offset, 4);
+    assert_true(text_equal(about.result, TEXT("{\"dataset\":\"uploads.sales\",\"rows\":1}")));
+    session_release(session);
+    path_of(id, ".part", path);
+    assert_int_equal(stat(path, &about_file), 0);
+    assert_int_equal(about_file.st_size, 0);
+    assert_int_equal(sessions_statistics(sessions).bytes, 0);
+    assert_int_equal(sessions_statistics(sessions).ended, 1);
+}
+
+static void a_removed_session_leaves_nothing(void **state)
+{
+    char id[SESSIONS_ID_SIZE];
+    struct session *session;
+    begin("acme", 4, id);
+    session_remove(hold(id));
+    assert_int_equal(files(), 0);
+    assert_int_equal(try_hold(id, acme, &session), STATUS_NOT_FOUND);
+    assert_int_equal(sessions_statistics(sessions).open, 0);
+}
+
+static void an_expired_session_is_not_found_and_swept(void **state)
+{
+    char id[SESSIONS_ID_SIZE], young[SESSIONS_ID_SIZE];
+    struct session *session;
+    begin("acme", 4, id);
+    begin("acme", 4, young);
+    age(id, DAY_S + 1);
+    age(young, DAY_S - 60);
+    assert_int_equal(try_hold(id, acme, &session), STATUS_NOT_FOUND);
+    restart(); /* sweeps */
+    assert_int_equal(files(), 2);
+    assert_int_equal(sessions_statistics(sessions).open, 1);
+    age(young, DAY_S + 1);
+    restart();
+    assert_int_equal(files(), 0);
+}
+
+static void the_sweep_leaves_what_is_held_and_what_went_on(void **state)
+{
+    char id[SESSIONS_ID_SIZE];
+    begin("acme", 4, id);
+    age(id, DAY_S - 60);
+    restart();
+    struct session *session = hold(id);
+    age(id, DAY_S + 1);
+    sessions_sweep(sessions);
+    assert_int_equal(files(), 2);
+    assert_int_equal(receive(session, TEXT("01"), STATUS_OK, NULL), STATUS_OK); /* touches it */
+    session_release(session);
+    sessions_sweep(sessions);
+    assert_int_equal(files(), 2);
+    session_release(hold(id));
+}
+
+static void a_customer_has_a_bounded_number_of_open_sessions(void **state)
+{
+    char id[SESSIONS_ID_SIZE], first[SESSIONS_ID_SIZE];
+    begin("acme", 1, first);
+    begin("acme", 1, id);
+    begin("acme", 1, id);
+    assert_int_equal(sessions_begin(sessions, acme, TEXT_NONE, 1, id, &failure), STATUS_BUSY);
+    assert_non_null(strstr(failure.message, "3 upload sessions"));
+    begin("other", 1, id);
+    begin("other", 1, id);
+    begin("other", 1, id);
+    struct session_owner third = {TEXT("third"), TEXT("x")};
+    assert_int_equal(sessions_begin(sessions, third, TEXT_NONE, 1, id, &failure), STATUS_BUSY);
+    session_remove(hold(first));
+    begin("acme", 1, id);
+    restart();
+    assert_int_equal(sessions_begin(sessions, acme, TEXT_NONE, 1, id, &failure), STATUS_BUSY);
+    assert_int_equal(files(), 12);
+}
+
+static void told_lengths_share_a_space(void **state)
+{
+    char id[SESSIONS_ID_SIZE], refused[SESSIONS_ID_SIZE];
+    begin("acme", 600, id);
+    assert_int_equal(sessions_begin(sessions, acme, TEXT_NONE, 401, refused, &failure), STATUS_TOO_LARGE);
+    assert_int_equal(sessions_begin(sessions, acme, TEXT_NONE, INT64_MAX, refused, &failure), STATUS_TOO_LARGE);
+    begin("acme", 400, refused);
+    session_remove(hold(id));
+    begin("acme", 600, id);
+    assert_int_equal(sessions_statistics(sessions).bytes, 1000);
+}
+
+static void of_ended_sessions_the_youngest_are_remembered(void **state)
+{
+    char ids[4][SESSIONS_ID_SIZE];
+    for (int i = 0; i < 4; i++) {
+        begin("acme", 1, ids[i]);
+        struct session *session = hold(ids[i]);
+        assert_int_equal(receive(session, TEXT("x"), STATUS_OK, NULL), STATUS_OK);
+        assert_int_equal(session_end(session, TEXT("{}"), &failure), STATUS_OK);
+        session_release(session);
+        age(ids[i], 100 - i);
+        restart();
+    }
+    struct session *session;
+    assert_int_equal(try_hold(ids[0], acme, &session), STATUS_NOT_FOUND);
+    session_release(hold(ids[1]));
+    session_release(hold(ids[3]));
+    assert_int_equal(files(), 6);
+}
+
+static void put(const char *id, const char *ending, const char *content)
+{
+    char path[128];
+    path_of(id, ending, path);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(content, file);
+    fclose(file);
+}
+
+static void what_a_killed_process_left_half_made_is_dropped(void **state)
+{
+    static const char *const id = "01234567-89ab-4cde-8f01-23456789abcd";
+    static const char *const endings[] = {".part", ".new", ".json"};
+    char path[128];
+    time_t then = (time_t)(clock_wall_us() / 1000000 - 120);
+    struct timespec times[2] = {{then, 0}, {then, 0}};
+    for (size_t i = 0; i < 3; i++) {
+        put(id, endings[i], "{}");
+        restart();
+        assert_int_equal(files(), 1); /* it may be in the making */
+        path_of(id, endings[i], path);
+        assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+        restart();
+        assert_int_equal(files(), 0);
+    }
+    put("someone-elses", ".part", "x");
+    restart();
+    assert_int_equal(files(), 1);
+}
+
+static void a_file_that_is_none_of_ours_is_no_session(void **state)
+{
+    static const char *const contents[] = {"", "{", "[]", "{\"customer\":\"acme\"}",
+                                           "{\"customer\":\"acme\",\"subject\":\"x\",\"length\":-1,\"metadata\":\"\","
+                                           "\"ended\":false,\"result\":\"\"}"};
+    char id[SESSIONS_ID_SIZE];
+    struct session *session;
+    begin("acme", 4, id);
+    for (size_t i = 0; i < sizeof(contents) / sizeof(contents[0]); i++) {
+        put(id, ".json", contents[i]);
+        assert_int_equal(try_hold(id, acme, &session), STATUS_FAILED);
+        assert_non_null(strstr(failure.message, id));
+    }
+    restart();
+    assert_int_equal(sessions_statistics(sessions).open, 0);
+    assert_int_equal(files(), 2);
+    char path[128];
+    time_t then = (time_t)(clock_wall_us() / 1000000 - DAY_S - 60);
+    struct timespec times[2] = {{then, 0}, {then, 0}};
+    for (int i = 0; i < 2; i++) {
+        path_of(id, i == 0 ? ".json" : ".part", path);
+        assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+    }
+    restart(); /* the folder has no order: its bytes may go a start later */
+    restart();
+    assert_int_equal(files(), 0);
+}
+
+#define ROUNDS 200
+static void *work(void *context)
+{
+    const char *id = context;
+    for (int i = 0; i < ROUNDS; i++) {
+        struct session *session;
+        struct failure why;
+        enum status status = sessions_hold(sessions, text_of(id, 36), acme, &session, &why);
+        if (status != STATUS_OK && status != STATUS_CONFLICT)
+            return "another status";
+        if (status != STATUS_OK)
+            continue;
+        struct body_memory memory = {TEXT("x")};
+        struct body_source source = body_source_memory(&memory);
+        uint64_t before = session_about(session).offset;
+        if (before < 500 && (session_receive(session, &source, NULL, NULL, &why) != STATUS_OK ||
+                             session_about(session).offset != before + 1))
+            return "two holders";
+        session_release(session);
+    }
+    return NULL;
+}
+
+static void many_threads_never_hold_one_at_once(void **state)
+{
+    char id[SESSIONS_ID_SIZE];
+    pthread_t threads[4];
+    begin("acme", 500, id);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, work, id), 0);
+    for (int i = 0; i < 4; i++) {
+        void *wrong = NULL;
+        pthread_join(threads[i], &wrong);
+        if (wrong != NULL)
+            fail_msg("%s", (char *)wrong);
+    }
+}
+
+static int make(void **state)
+{
+    open_sessions();
+    return 0;
+}
+
+static int drop(void **state)
+{
+    sessions_destroy(sessions);
+    empty_folder();
+    return 0;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make, drop)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_session_begins_empty_with_what_was_told),
+        TEST(what_came_before_a_cut_is_kept_and_goes_on),
+        TEST(more_than_the_told_length_is_not_kept),
+        TEST(a_piece_with_a_checksum_is_kept_whole_or_not_at_all),
+        TEST(a_request_that_was_given_up_keeps_what_came),
+        TEST(a_session_has_one_holder),
+        TEST(a_session_is_its_customers_and_subjects_alone),
+        TEST(what_is_no_id_names_no_file),
+        TEST(an_ended_session_tells_its_result_and_takes_no_space),
+        TEST(a_removed_session_leaves_nothing),
+        TEST(an_expired_session_is_not_found_and_swept),
+        TEST(the_sweep_leaves_what_is_held_and_what_went_on),
+        TEST(a_customer_has_a_bounded_number_of_open_sessions),
+        TEST(told_lengths_share_a_space),
+        TEST(of_ended_sessions_the_youngest_are_remembered),
+        TEST(what_a_killed_process_left_half_made_is_dropped),
+        TEST(a_file_that_is_none_of_ours_is_no_session),
+        TEST(many_threads_never_hold_one_at_once),
+    };
+    hash_init();
+    if (mkdtemp(folder) == NULL)
+        return 1;
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    rmdir(folder);
+    return failed;
+}

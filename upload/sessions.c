@@ -1,0 +1,283 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/encoding.h"
+#include "base/hash.h"
+#include "base/random.h"
+#include "upload/sessions_private.h"
+
+#define SWEEP_S 60
+
+bool sessions_is_id(struct text id)
+{
+    if (id.size != SESSIONS_ID)
+        return false;
+    for (size_t i = 0; i < id.size; i++) {
+        char byte = id.data[i];
+        bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+        if (dash ? byte != '-' : !((byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'f')))
+            return false;
+    }
+    return true;
+}
+
+void sessions_path(const struct sessions *sessions, const char *id, const char *ending, char out[SESSIONS_PATH_MAX])
+{
+    snprintf(out, SESSIONS_PATH_MAX, "%s/%s%s", sessions->folder, id, ending);
+}
+
+void sessions_owner_digest(struct text subject, char out[2 * SESSIONS_OWNER + 1])
+{
+    unsigned char digest[HASH_SHA256_SIZE];
+    hash_sha256(subject, digest);
+    encoding_hex(digest, sizeof(digest), out);
+    out[2 * SESSIONS_OWNER] = '\0';
+}
+
+/* A random UUID (RFC 9562, version 4). */
+static void make_id(char id[SESSIONS_ID_SIZE])
+{
+    unsigned char bytes[16];
+    char digits[32], *at = id;
+    random_bytes(bytes, sizeof(bytes));
+    bytes[6] = (unsigned char)((bytes[6] & 0x0f) | 0x40);
+    bytes[8] = (unsigned char)((bytes[8] & 0x3f) | 0x80);
+    encoding_hex(bytes, sizeof(bytes), digits);
+    for (size_t i = 0; i < sizeof(digits); i++) {
+        if (i == 8 || i == 12 || i == 16 || i == 20)
+            *at++ = '-';
+        *at++ = digits[i];
+    }
+    *at = '\0';
+}
+
+static bool is_expired(const struct sessions *sessions, int64_t touched_s)
+{
+    return clock_wall_us() / 1000000 >= touched_s + (int64_t)sessions->options.lifetime_s;
+}
+
+/* Between looking and locking somebody may have gone on with it: what counts is what the held files say. */
+static void drop_expired(struct sessions *sessions, const char *id)
+{
+    struct session *session;
+    enum status status = sessions_open(sessions, id, &session, NULL);
+    if (status == STATUS_NOT_FOUND)
+        sessions_index_remove(sessions, id);
+    if (status != STATUS_OK)
+        return;
+    if (is_expired(sessions, session->touched_s)) {
+        session_remove(session);
+        return;
+    }
+    sessions_index_touch(sessions, session);
+    session_release(session);
+}
+
+void sessions_sweep(struct sessions *sessions)
+{
+    size_t at = 0;
+    for (;;) {
+        char id[SESSIONS_ID_SIZE] = "";
+        pthread_mutex_lock(&sessions->lock);
+        while (at < sessions->count && !is_expired(sessions, sessions->entries[at].touched_s))
+            at++;
+        if (at < sessions->count)
+            memcpy(id, sessions->entries[at].id, sizeof(id));
+        pthread_mutex_unlock(&sessions->lock);
+        if (id[0] == '\0')
+            return;
+        drop_expired(sessions, id);
+        pthread_mutex_lock(&sessions->lock); /* removed: another stands in its place */
+        at += at < sessions->count && memcmp(sessions->entries[at].id, id, sizeof(id)) == 0;
+        pthread_mutex_unlock(&sessions->lock);
+    }
+}
+
+/* With the lock held. */
+static void close_removed(struct sessions *sessions)
+{
+    while (sessions->closing_count != 0) {
+        int fd = sessions->closing[--sessions->closing_count];
+        pthread_mutex_unlock(&sessions->lock);
+        close(fd);
+        pthread_mutex_lock(&sessions->lock);
+    }
+}
+
+static void *sweep_now_and_then(void *context)
+{
+    struct sessions *sessions = context;
+    pthread_mutex_lock(&sessions->lock);
+    while (!sessions->stopping) {
+        struct timespec due;
+        close_removed(sessions);
+        clock_gettime(CLOCK_MONOTONIC, &due);
+        due.tv_sec += SWEEP_S;
+        if (pthread_cond_timedwait(&sessions->wake, &sessions->lock, &due) != ETIMEDOUT)
+            continue;
+        pthread_mutex_unlock(&sessions->lock);
+        sessions_sweep(sessions);
+        pthread_mutex_lock(&sessions->lock);
+    }
+    close_removed(sessions);
+    pthread_mutex_unlock(&sessions->lock);
+    return NULL;
+}
+
+static void free_sessions(struct sessions *sessions)
+{
+    pthread_mutex_destroy(&sessions->lock);
+    pthread_cond_destroy(&sessions->wake);
+    free(sessions->entries);
+    free(sessions->folder);
+    free(sessions);
+}
+
+enum status sessions_create(const struct sessions_options *options, struct sessions **out, struct failure *failure)
+{
+    struct sessions *sessions = calloc(1, sizeof(*sessions));
+    pthread_condattr_t monotonic;
+    if (sessions == NULL)
+        return failure_set(failure, STATUS_FAILED, "out of memory");
+    sessions->options = *options;
+    pthread_mutex_init(&sessions->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&sessions->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    sessions->folder = strlen(options->folder) < 4096 ? strdup(options->folder) : NULL;
+    enum status status = sessions->folder != NULL
+                             ? sessions_index_load(sessions, failure)
+                             : failure_set(failure, STATUS_FAILED, "out of memory, or the folder's name is too long");
+    if (status == STATUS_OK) {
+        sessions_sweep(sessions);
+        if (pthread_create(&sessions->sweeper, NULL, sweep_now_and_then, sessions) != 0)
+            status = failure_set(failure, STATUS_FAILED, "no thread can be made for the sweep of upload sessions");
+    }
+    if (status != STATUS_OK) {
+        free_sessions(sessions);
+        return status;
+    }
+    pthread_setname_np(sessions->sweeper, "sessions");
+    *out = sessions;
+    return STATUS_OK;
+}
+
+void sessions_destroy(struct sessions *sessions)
+{
+    if (sessions == NULL)
+        return;
+    pthread_mutex_lock(&sessions->lock);
+    sessions->stopping = true;
+    pthread_cond_signal(&sessions->wake);
+    pthread_mutex_unlock(&sessions->lock);
+    pthread_join(sessions->sweeper, NULL);
+    free_sessions(sessions);
+}
+
+/* ID.part first: a name in ID.json means that both are there. */
+static enum status make_files(const struct session *session, struct failure *failure)
+{
+    char path[SESSIONS_PATH_MAX];
+    sessions_path(session->sessions, session->id, ".part", path);
+    int fd = open(path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return failure_set(failure, errno == ENOSPC || errno == EDQUOT ? STATUS_TOO_LARGE : STATUS_FAILED,
+                           "no file can be made in the spool's folder: %s", strerror(errno));
+    close(fd);
+    enum status status = sessions_write_about(session, failure);
+    if (status != STATUS_OK)
+        unlink(path);
+    return status;
+}
+
+enum status sessions_begin(struct sessions *sessions, struct session_owner owner, struct text metadata, uint64_t length,
+                           char id[SESSIONS_ID_SIZE], struct failure *failure)
+{
+    struct session session = {.sessions = sessions,
+                              .fd = -1,
+                              .customer = owner.customer,
+                              .metadata = metadata,
+                              .length = length,
+                              .touched_s = clock_wall_us() / 1000000};
+    if (owner.customer.size >= sizeof(((struct sessions_entry *)NULL)->customer) || metadata.size > TUS_METADATA_MAX)
+        return failure_set(failure, STATUS_INVALID, "the customer's name or the metadata is too long");
+    make_id(session.id);
+    sessions_owner_digest(owner.subject, session.subject);
+    enum status status = sessions_index_add(sessions, &session, failure);
+    if (status == STATUS_OK && (status = make_files(&session, failure)) != STATUS_OK)
+        sessions_index_remove(sessions, session.id);
+    memcpy(id, session.id, sizeof(session.id));
+    return status;
+}
+
+enum status sessions_hold(struct sessions *sessions, struct text id, struct session_owner owner, struct session **out,
+                          struct failure *failure)
+{
+    char digest[2 * SESSIONS_OWNER + 1], name[SESSIONS_ID_SIZE];
+    struct session *session = NULL;
+    enum status status = STATUS_NOT_FOUND;
+    if (sessions_is_id(id)) {
+        memcpy(name, id.data, SESSIONS_ID);
+        name[SESSIONS_ID] = '\0';
+        sessions_owner_digest(owner.subject, digest);
+        status = sessions_open(sessions, name, &session, failure);
+    }
+    if (status == STATUS_OK &&
+        (!text_equal(session->customer, owner.customer) || !hash_equal(session->subject, digest, sizeof(digest)) ||
+         is_expired(sessions, session->touched_s))) {
+        session_release(session);
+        status = STATUS_NOT_FOUND;
+    }
+    if (status == STATUS_NOT_FOUND)
+        return failure_set(failure, status, "there is no such upload session, or it has expired; begin a new one");
+    *out = session;
+    return status;
+}
+
+struct session_about session_about(const struct session *session)
+{
+    return (struct session_about){
+        .id = session->id,
+        .metadata = session->metadata,
+        .length = session->length,
+        .offset = session->ended ? session->length : session->offset,
+        .expires_s = session->touched_s + (int64_t)session->sessions->options.lifetime_s,
+        .ended = session->ended,
+        .result = session->result,
+    };
+}
+
+void session_release(struct session *session)
+{
+    if (session->fd >= 0)
+        close(session->fd);
+    arena_free(&session->arena);
+    free(session);
+}
+
+/* What is about it goes first: a cut in between leaves an ID.part that belongs to nothing, and the next start drops it.
+ */
+void session_remove(struct session *session)
+{
+    char path[SESSIONS_PATH_MAX];
+    sessions_path(session->sessions, session->id, ".json", path);
+    unlink(path);
+    sessions_path(session->sessions, session->id, ".part", path);
+    unlink(path);
+    sessions_index_remove(session->sessions, session->id);
+    pthread_mutex_lock(&session->sessions->lock);
+    if (session->sessions->closing_count < SESSIONS_CLOSING) {
+        session->sessions->closing[session->sessions->closing_count++] = session->fd;
+        session->fd = -1;
+        pthread_cond_signal(&session->sessions->wake);
+    }
+    pthread_mutex_unlock(&session->sessions->lock);
+    session_release(session);
+}

@@ -1,0 +1,25 @@
+/* A file that holds what is read twice: in the spool's folder, mode 0600, without a name from the start (O_TMPFILE), so
+ * that nothing of it outlives the process however that ends. Bounded over all files of the process. Blocking. */
+#ifndef SLUICE_UPLOAD_SPOOL_H
+#define SLUICE_UPLOAD_SPOOL_H
+
+#include "base/buffer.h"
+
+struct spool_space; /* the process's; its counter is atomic */
+/* `folder` must exist, belong to us and be writable: else STATUS_DENIED with words. */
+enum status spool_space_create(const char *folder, uint64_t bytes, struct spool_space **space,
+                               struct failure *failure) MUST_CHECK;
+void spool_space_destroy(struct spool_space *space);
+uint64_t spool_space_used(const struct spool_space *space);
+
+struct spool;
+enum status spool_open(struct spool_space *space, struct spool **spool, struct failure *failure) MUST_CHECK;
+/* STATUS_TOO_LARGE: the space's bytes are used up, or the disk is full (ENOSPC, EDQUOT): says which; what was written
+ * before stays readable. */
+enum status spool_write(struct spool *spool, struct text bytes, struct failure *failure) MUST_CHECK;
+void spool_rewind(struct spool *spool);
+enum status spool_read(struct spool *spool, char *out, size_t size, size_t *got, struct failure *failure) MUST_CHECK;
+uint64_t spool_size(const struct spool *spool);
+void spool_close(struct spool *spool); /* gives its bytes back; harmless with NULL */
+
+#endif
