@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,8 @@
 
 #include "api/check.h"
 #include "api/config.h"
+#include "api/customers_admin.h"
+#include "api/migrate.h"
 #include "api/server.h"
 #include "auth/tokens.h"
 #include "base/clock.h"
@@ -21,7 +24,6 @@
 #include "base/log.h"
 #include "drivers/postgres_session.h"
 #include "handlers/handlers.h"
-#include "sql/migrations.h"
 
 #ifdef __SANITIZE_ADDRESS__
 /* h2o keeps freed blocks for each thread, and never frees a context's message queue: neither grows. */
@@ -46,6 +48,7 @@ enum { EXIT_USAGE = 2 };
 struct options {
     const char *config, *customer, *tier, *scope, *subject, *kid, *lifetime, *key;
     bool offline;
+    struct customers_order order; /* of `customer` */
 };
 
 static enum status read_config(const struct options *options, struct config **config)
@@ -77,6 +80,15 @@ static void block_signals(sigset_t *signals)
     signal(SIGPIPE, SIG_IGN);
 }
 
+/* A result or an answer takes some 100 KB and is gone a moment later. By itself the allocator would give that back to
+ * the kernel each time and get it again page by page, which cost a tenth of a page of 1,000 rows. So up to 4 MB a
+ * thread are kept; a block of more than 1 MB always goes back. */
+static void keep_freed_memory(void)
+{
+    mallopt(M_TRIM_THRESHOLD, 4 << 20);
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
+}
+
 static bool no_signal_yet(void)
 {
     sigset_t pending;
@@ -94,6 +106,7 @@ static int serve(const struct options *options)
         return EXIT_FAILURE;
     prctl(PR_SET_DUMPABLE, 0); /* secrets are in memory: no core file, no ptrace by the same user */
     block_signals(&signals);
+    keep_freed_memory();
     log_start(STDERR_FILENO, config->log.level);
     enum status status = server_create(config, handlers_all, handlers_count, no_signal_yet, &server, &failure);
     if (status == STATUS_OK) {
@@ -153,48 +166,6 @@ static enum status open_owner(const struct config *config, struct postgres_sessi
     return status;
 }
 
-static void on_applied(void *context, const struct postgres_rows *rows)
-{
-    *(bool *)context = postgres_rows_count(rows) != 0;
-}
-
-/* A migration and the note that it was made, in one transaction. */
-static enum status migrate_one(struct postgres_session *session, const struct migration *migration,
-                               struct failure *failure)
-{
-    bool applied = false;
-    struct text name = text_from_string(migration->name);
-    enum status status = postgres_session_query(session, "select 1 from sluice.migration where name = $1", 1, &name,
-                                                on_applied, &applied, failure);
-    if (status != STATUS_OK || applied)
-        return status;
-    struct buffer sql;
-    buffer_init(&sql, (size_t)4 << 20);
-    buffer_append(&sql, migration->begin, (size_t)(migration->end - migration->begin));
-    buffer_printf(&sql, "\n;insert into sluice.migration (name) values ('%s')", migration->name);
-    const char *text = buffer_c_string(&sql);
-    status = text != NULL ? postgres_session_script(session, text, failure)
-                          : failure_set(failure, STATUS_FAILED, "out of memory");
-    buffer_free(&sql);
-    if (status == STATUS_OK)
-        printf("applied %s\n", migration->name);
-    else
-        fprintf(stderr, "sluice migrate: %s failed; nothing of it remains\n", migration->name);
-    return status;
-}
-
-static enum status set_reader_password(const struct config *config, struct postgres_session *session,
-                                       struct failure *failure)
-{
-    struct buffer password;
-    buffer_init(&password, 65536);
-    enum status status = config_secret_read(&config->database.password, &password, failure);
-    if (status == STATUS_OK && password.size != 0)
-        status = postgres_session_set_password(session, config->database.user, buffer_c_string(&password), failure);
-    buffer_free(&password);
-    return status;
-}
-
 static int migrate(const struct options *options)
 {
     struct config *config;
@@ -203,57 +174,28 @@ static int migrate(const struct options *options)
     if (read_config(options, &config) != STATUS_OK)
         return EXIT_FAILURE;
     enum status status = open_owner(config, &session, &failure);
-    if (status == STATUS_OK) /* two of us at once wait for each other; the lock ends with the session */
-        status = postgres_session_script(session,
-                                         "set client_min_messages = warning; select pg_advisory_lock(77531902);"
-                                         "create schema if not exists sluice;"
-                                         "create table if not exists sluice.migration (name text primary key,"
-                                         " applied_at timestamptz not null default clock_timestamp())",
-                                         &failure);
-    for (size_t i = 0; status == STATUS_OK && i < migrations_count; i++)
-        status = migrate_one(session, &migrations[i], &failure);
     if (status == STATUS_OK)
-        status = set_reader_password(config, session, &failure);
+        status = migrate_run(config, session, stdout, &failure);
     postgres_session_close(session);
     config_free(config);
     return status == STATUS_OK ? EXIT_SUCCESS : fail("migrate", &failure);
 }
 
-static bool has_tier(const struct config *config, const char *name)
-{
-    for (size_t i = 0; i < config->limits.tier_count; i++)
-        if (strcmp(config->limits.tiers[i].name, name) == 0)
-            return true;
-    return false;
-}
-
-static int customer_add(const struct options *options)
+static int customer(const struct options *options)
 {
     struct config *config;
     struct postgres_session *session = NULL;
     struct failure failure = {0};
     if (read_config(options, &config) != STATUS_OK)
         return EXIT_FAILURE;
-    const char *tier = options->tier != NULL ? options->tier : config->limits.default_tier;
-    struct text parameters[] = {text_from_string(options->customer), text_from_string(tier)};
-    enum status status = has_tier(config, tier)
-                             ? open_owner(config, &session, &failure)
-                             : failure_set(&failure, STATUS_INVALID,
-                                           "there is no tier %s; limits.tiers in %s lists them", tier, options->config);
+    enum status status = customers_check(config, &options->order, &failure);
     if (status == STATUS_OK)
-        status = postgres_session_query(session,
-                                        "insert into sluice.customer (customer_id, tier) values ($1, $2)"
-                                        " on conflict (customer_id) do update set tier = excluded.tier",
-                                        2, parameters, NULL, NULL, &failure);
+        status = open_owner(config, &session, &failure);
+    if (status == STATUS_OK)
+        status = customers_carry_out(config, session, &options->order, stdout, &failure);
     postgres_session_close(session);
     config_free(config);
-    if (status == STATUS_INVALID && session != NULL)
-        failure_set(&failure, status,
-                    "a customer's name begins with a letter and holds up to 41 lower-case letters, digits and _");
-    if (status != STATUS_OK)
-        return fail("customer add", &failure);
-    printf("customer %s is of tier %s\n", options->customer, tier);
-    return EXIT_SUCCESS;
+    return status == STATUS_OK ? EXIT_SUCCESS : fail("customer", &failure);
 }
 
 /* token */
@@ -383,13 +325,23 @@ static const struct command commands[] = {
      "for a database that is away.\n\n" CONFIG_HELP "  --offline          checks the file alone\n",
      check, false},
     {"migrate", "",
-     "Brings the database's schema `sluice` up to date, as database.admin.user, and sets the reader's password.\n"
+     "Brings the database's schema `sluice` up to date, as database.admin.user, and sets the reader's and the\n"
+     "writer's password.\n"
      "Run again, it changes nothing.\n\n" CONFIG_HELP,
      migrate, false},
-    {"customer", "add NAME",
-     "Makes a customer, or changes its tier.\n\n" CONFIG_HELP
-     "  --tier TIER        one of limits.tiers; limits.default_tier unless told\n",
-     customer_add, true},
+    {"customer", "add|set|remove NAME, or list",
+     "add     makes a customer whole: role, password, schemas, grants on the warehouse. Run again, it mends what is\n"
+     "        missing, and grants what has come to the warehouse since.\n"
+     "set     changes its tier and quotas, or prints its login.\n"
+     "remove  says what there is of it, and with --yes erases it for good.\n"
+     "list    prints all of them with what they have.\n\n" CONFIG_HELP
+     "  --tier TIER        one of limits.tiers; a new one's is limits.default_tier unless told\n"
+     "  --bytes SIZE       what it may keep, like 10GB; 0: no limit; tier: what its tier says\n"
+     "  --relations N      and in how many relations\n"
+     "  --print-login      (set) prints its login as variables for psql: a secret\n"
+     "  --json             (list) prints JSON\n"
+     "  --yes              (remove) really\n",
+     customer, false},
     {"token", "",
      "Prints a token, signed with a key of auth.keys. For development: an identity provider makes the real "
      "ones.\n\n" CONFIG_HELP "  --customer NAME    whose token it is; required\n"
@@ -411,7 +363,7 @@ static void usage(FILE *out)
           "  serve              serve the API\n"
           "  check              check the configuration, and print the catalog it yields\n"
           "  migrate            bring the database up to date\n"
-          "  customer add NAME  make a customer\n"
+          "  customer           make, list, change and erase customers\n"
           "  token              print a token for development\n"
           "  health             ask a running server whether it is ready\n",
           out);
@@ -421,6 +373,16 @@ static int wrong_usage(const struct command *command, const char *what)
 {
     fprintf(stderr, "sluice %s: %s; sluice %s --help explains it\n", command->name, what, command->name);
     return EXIT_USAGE;
+}
+
+/* What `customer` shall do, and to whom. */
+static bool read_action(struct options *options, int count, char **words)
+{
+    options->order.tier = options->tier;
+    if (count == 0 || !customers_action_of(words[0], &options->order.action))
+        return false;
+    options->order.name = count == 2 ? words[1] : NULL;
+    return count == (options->order.action == CUSTOMERS_LIST ? 1 : 2);
 }
 
 static int run_command(const struct command *command, int count, char **arguments)
@@ -434,12 +396,23 @@ static int run_command(const struct command *command, int count, char **argument
                                           {"lifetime", required_argument, NULL, 'l'},
                                           {"key", required_argument, NULL, 'f'},
                                           {"offline", no_argument, NULL, 'o'},
+                                          {"bytes", required_argument, NULL, 'y'},
+                                          {"relations", required_argument, NULL, 'r'},
+                                          {"json", no_argument, NULL, 'j'},
+                                          {"yes", no_argument, NULL, 'e'},
+                                          {"print-login", no_argument, NULL, 'p'},
                                           {"help", no_argument, NULL, 'h'},
                                           {NULL, 0, NULL, 0}};
     struct options options = {.config = DEFAULT_CONFIG, .scope = "regions:read datasets:read"};
     const char **places[256] = {
-        ['c'] = &options.config,  ['u'] = &options.customer, ['t'] = &options.tier,     ['s'] = &options.scope,
-        ['b'] = &options.subject, ['k'] = &options.kid,      ['l'] = &options.lifetime, ['f'] = &options.key};
+        ['c'] = &options.config,  ['u'] = &options.customer,    ['t'] = &options.tier,
+        ['s'] = &options.scope,   ['y'] = &options.order.bytes, ['r'] = &options.order.relations,
+        ['b'] = &options.subject, ['k'] = &options.kid,         ['l'] = &options.lifetime,
+        ['f'] = &options.key};
+    bool *flags[256] = {['o'] = &options.offline,
+                        ['j'] = &options.order.json,
+                        ['e'] = &options.order.yes,
+                        ['p'] = &options.order.print_login};
     for (int found; (found = getopt_long(count, arguments, "", known, NULL)) != -1;) {
         if (found == 'h') {
             printf("usage: sluice %s %s\n\n%s", command->name, command->arguments, command->help);
@@ -447,16 +420,14 @@ static int run_command(const struct command *command, int count, char **argument
         }
         if (found == '?')
             return wrong_usage(command, "unknown option");
-        if (found == 'o') {
-            options.offline = true;
-            continue;
-        }
-        *places[found] = optarg;
+        if (flags[found] != NULL)
+            *flags[found] = true;
+        else
+            *places[found] = optarg;
     }
     if (strcmp(command->name, "customer") == 0) {
-        if (count - optind != 2 || strcmp(arguments[optind], "add") != 0)
-            return wrong_usage(command, "needs: add NAME");
-        options.customer = arguments[optind + 1];
+        if (!read_action(&options, count - optind, arguments + optind))
+            return wrong_usage(command, "needs add NAME, set NAME, remove NAME or list");
     } else if (optind != count) {
         return wrong_usage(command, "takes no further arguments");
     }

@@ -17,8 +17,9 @@ struct checker {
     const struct config *config;
     struct datasets_options options;
     struct postgres_session *session;
-    struct arena arena; /* of one page */
-    struct text *page;  /* its relations */
+    const struct datasets_place *place; /* the schema that is being looked at */
+    struct arena arena;                 /* of one page */
+    struct text *page;                  /* its relations */
     size_t page_count;
     bool *override_used;
     size_t datasets, warnings;
@@ -143,19 +144,19 @@ static void on_page(void *context, const struct postgres_rows *rows)
     checker->out_of_memory = checker->page == NULL;
     for (size_t i = 0; !checker->out_of_memory && i < count; i++) {
         struct datasets_listing listing;
-        datasets_list_read(&checker->options, rows, i, &listing);
+        datasets_list_read(checker->place, 1, rows, i, &listing);
         checker->page[i] = arena_copy(&checker->arena, listing.relation);
         checker->out_of_memory = checker->page[i].data == NULL;
     }
     checker->page_count = checker->out_of_memory ? 0 : count;
 }
 
-static enum status ask_page(struct checker *checker, size_t schema, struct text after, struct failure *failure)
+static enum status ask_page(struct checker *checker, struct text after, struct failure *failure)
 {
     const struct postgres_statement *statement = datasets_list_statement();
-    struct text values[4];
+    struct text values[DATASETS_LIST_PARAMETERS];
     enum status status =
-        datasets_list_parameters(&checker->options, &schema, 1, schema, after, PAGE, &checker->arena, values);
+        datasets_list_parameters(checker->place, 1, checker->place->index, after, PAGE, &checker->arena, values);
     if (status != STATUS_OK)
         return failure_set(failure, status, "out of memory");
     status = postgres_session_query(checker->session, statement->sql, statement->parameter_count, values, on_page,
@@ -164,12 +165,12 @@ static enum status ask_page(struct checker *checker, size_t schema, struct text 
                                                          : status;
 }
 
-static void check_relation(struct checker *checker, size_t schema, struct text relation)
+static void check_relation(struct checker *checker, struct text relation)
 {
     const struct dataset *dataset;
     struct failure failure = {0};
     enum status status =
-        datasets_describe_now(checker->session, &checker->options, schema, relation, &dataset, &failure);
+        datasets_describe_now(checker->session, &checker->options, checker->place, relation, &dataset, &failure);
     checker->datasets++;
     if (status == STATUS_OK) {
         check_dataset(checker, dataset);
@@ -186,20 +187,23 @@ static void check_relation(struct checker *checker, size_t schema, struct text r
 
 static enum status check_relations(struct checker *checker, size_t schema, struct failure *failure)
 {
+    const struct datasets_place place = datasets_place_of(&checker->options, schema);
     struct arena last;
     struct text after = TEXT_NONE;
     enum status status;
+    checker->place = &place;
     arena_init(&last, NULL, 0, ARENA_CEILING);
     do {
         arena_init(&checker->arena, NULL, 0, ARENA_CEILING);
-        status = ask_page(checker, schema, after, failure);
+        status = ask_page(checker, after, failure);
         for (size_t i = 0; status == STATUS_OK && i < checker->page_count; i++)
-            check_relation(checker, schema, checker->page[i]);
+            check_relation(checker, checker->page[i]);
         if (status == STATUS_OK && checker->page_count != 0)
             after = arena_copy(&last, checker->page[checker->page_count - 1]);
         arena_free(&checker->arena);
     } while (status == STATUS_OK && checker->page_count == PAGE);
     arena_free(&last);
+    checker->place = NULL;
     return status;
 }
 

@@ -53,6 +53,8 @@ struct config_tier {
     double budget_cost; /* PostgreSQL's units */
     uint64_t budget_rows, budget_bytes;
     size_t page; /* rows of one answer; 0: no cap */
+    /* What a customer may keep, where `sluice customer` told no other; 0: no limit. */
+    uint64_t upload_bytes, upload_relations;
 };
 struct config_weight {
     const char *operation;
@@ -61,6 +63,13 @@ struct config_weight {
 struct config_aggregate {
     const char *column, *function;
 };
+
+struct config_loadable {
+    const char *dataset;        /* as callers name it */
+    const char *schema, *table; /* where its rows go */
+};
+
+#define CONFIG_RELATIONS_MAX 1000000 /* that a customer may be allowed */
 
 struct datasets_schema; /* query/datasets.h: what stands in the file is handed on as it is */
 struct datasets_override;
@@ -74,6 +83,12 @@ struct config {
         size_t max_connections, max_body, max_uri, max_headers;
         uint32_t request_timeout_ms, drain_delay_ms, drain_timeout_ms;
         uint64_t min_send_rate; /* bytes a second */
+        struct {
+            struct config_address listen; /* text NULL: there is no ingest listener */
+            size_t connections;
+            uint64_t max_body, min_receive_rate; /* bytes; bytes a second */
+            uint32_t deadline_ms;
+        } ingest;
         bool proxy_protocol;
         struct config_networks trusted_proxies;
         const char *tls_certificate, *tls_key, *tls_minimum; /* NULL: no TLS */
@@ -90,7 +105,26 @@ struct config {
         uint32_t connect_timeout_ms;
         size_t fast_connections, fast_queue, scan_connections, scan_queue;
         uint32_t fast_timeout_ms, scan_timeout_ms, scan_queue_timeout_ms;
+        const char *writer_user; /* who loads into the warehouse; NULL: nobody does */
+        struct config_secret writer_password;
     } database;
+    struct {
+        struct config_secret login_key; /* neither file nor environment: customers have no data of their own here */
+        size_t connections;             /* of the process, of all customers together */
+        size_t each, queue;             /* of one customer, a worker */
+        uint32_t idle_ms, statement_timeout_ms, queue_timeout_ms;
+        uint32_t change_timeout_ms; /* of a statement that makes an analysis */
+    } customers;
+    struct {
+        const char *spool;   /* a folder of this process's own */
+        uint64_t spool_size; /* bytes of all loads at once */
+        unsigned threads, each;
+        size_t queue;
+        uint32_t lock_timeout_ms;
+        unsigned max_expansion; /* of a compressed body: out / in */
+        size_t sessions_each;   /* open resumable uploads of one customer */
+        uint32_t sessions_lifetime_ms;
+    } uploads;
     struct {
         const char *region, *weather, *market, *forecast;
         const struct config_aggregate *aggregates;
@@ -103,7 +137,9 @@ struct config {
         size_t catalog_memory; /* bytes, a worker */
         const struct datasets_override *overrides;
         size_t override_count;
-        size_t document_limit; /* datasets */
+        size_t document_limit;                  /* datasets */
+        const struct config_loadable *loadable; /* what PUT /v1/datasets/{dataset}/rows takes rows for */
+        size_t loadable_count;
     } warehouse;
     struct {
         const char *address; /* NULL: no Redis */
@@ -157,5 +193,7 @@ enum status config_load(const char *path, struct config **config, struct buffer 
 enum status config_parse(const char *name, struct text source, struct config **config,
                          struct buffer *report) MUST_CHECK;
 void config_free(struct config *config);
+/* "64KB", "8MB", "10GB" or bytes. */
+bool config_parse_size(struct text text, int64_t *bytes) MUST_CHECK;
 
 #endif

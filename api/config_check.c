@@ -30,6 +30,14 @@ static void check_secrets(struct config_reader *reader, const struct yaml_node *
     check_secret(reader, &config->database.password, "database.password", line_of(root, "database", "password_file"));
     check_secret(reader, &config->redis.password, "redis.password", line_of(root, "redis", "password_file"));
     check_secret(reader, &config->paging.cursor_key, "paging.cursor_key", line_of(root, "paging", "cursor_key_file"));
+    check_secret(reader, &config->customers.login_key, "customers.login_key",
+                 line_of(root, "customers", "login_key_file"));
+    check_secret(reader, &config->database.writer_password, "database.writer.password",
+                 line_of(root, "database", "writer"));
+    if (config->database.writer_user == NULL &&
+        (config->database.writer_password.file != NULL || config->database.writer_password.environment != NULL))
+        config_complain(reader, line_of(root, "database", "writer"), "database.writer.user",
+                        "is missing; name the login whose password that is, like sluice_writer");
     /* The owner's login is no business of the server that serves: its file need not be readable there. */
     config->database.admin_password.key = "database.admin.password";
     if (config->database.admin_password.file != NULL && config->database.admin_password.environment != NULL)
@@ -49,6 +57,11 @@ static void check_auth(struct config_reader *reader, const struct yaml_node *roo
     check_file(reader, line_of(root, "auth", "jwks"), "auth.jwks.ca_file", config->auth.jwks_ca_file);
 }
 
+static bool is_same(const struct config_address *one, const struct config_address *other)
+{
+    return one->size == other->size && memcmp(&one->address, &other->address, one->size) == 0;
+}
+
 static void check_server(struct config_reader *reader, const struct yaml_node *root)
 {
     static const char *const modes[] = {"disable", "prefer", "require", "verify-ca", "verify-full"};
@@ -57,10 +70,13 @@ static void check_server(struct config_reader *reader, const struct yaml_node *r
     check_file(reader, line_of(root, "server", "tls"), "server.tls.certificate", config->server.tls_certificate);
     check_file(reader, line_of(root, "server", "tls"), "server.tls.key", config->server.tls_key);
     /* SO_REUSEPORT would let both be bound, and the kernel deal requests out to either. */
-    if (config->server.listen.size == config->server.admin.size &&
-        memcmp(&config->server.listen.address, &config->server.admin.address, config->server.listen.size) == 0)
+    if (is_same(&config->server.listen, &config->server.admin))
         config_complain(reader, line_of(root, "server", "admin"), "server.admin",
                         "is the address of server.listen too; give another port");
+    if (config->server.ingest.listen.text != NULL && (is_same(&config->server.ingest.listen, &config->server.listen) ||
+                                                      is_same(&config->server.ingest.listen, &config->server.admin)))
+        config_complain(reader, line_of(root, "server", "ingest"), "server.ingest.listen",
+                        "is the address of server.listen or server.admin too; give another port");
     if (config->server.proxy_protocol && config->server.trusted_proxies.count == 0)
         config_complain(reader, line_of(root, "server", "proxy_protocol"), "server.proxy_protocol",
                         "needs server.trusted_proxies: without them every connection would be refused");
@@ -85,6 +101,15 @@ static void check_limits(struct config_reader *reader, const struct yaml_node *r
                     "%s is not among limits.tiers; add it there or choose another one", config->limits.default_tier);
 }
 
+static void check_customers(struct config_reader *reader, const struct yaml_node *root)
+{
+    const struct config *config = reader->config;
+    bool told = yaml_get(yaml_get(root, "customers"), "each") != NULL;
+    if (config->customers.connections != 0 && config->customers.each > config->customers.connections)
+        config_complain(reader, line_of(root, "customers", told ? "each" : "connections"), "customers.each",
+                        "is more than customers.connections, which all customers share; lower it");
+}
+
 static void check_cache(struct config_reader *reader, const struct yaml_node *root)
 {
     const struct config *config = reader->config;
@@ -101,4 +126,5 @@ void config_check(struct config_reader *reader, const struct yaml_node *root)
     check_auth(reader, root);
     check_limits(reader, root);
     check_cache(reader, root);
+    check_customers(reader, root);
 }

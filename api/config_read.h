@@ -46,7 +46,6 @@ const char *config_nearest(struct text text, const char *const *names, size_t co
 /* Scalars, as they stand: false for what they can't be. */
 bool config_parse_duration(struct text text, int64_t *milliseconds) MUST_CHECK;
 bool config_parse_span(struct text text, int64_t *seconds) MUST_CHECK; /* takes d and w too */
-bool config_parse_size(struct text text, int64_t *bytes) MUST_CHECK;
 bool config_parse_network(struct text text, struct config_network *network) MUST_CHECK;
 bool config_parse_rate(struct text text, struct config_rate *rate) MUST_CHECK; /* tokens and window; "10/s" */
 /* A whole number from `low` on; complains otherwise. */
@@ -57,13 +56,13 @@ typedef void config_read(struct config_reader *reader, const struct config_field
 /* config_value.c: scalars and lists of them. */
 config_read config_read_text, config_read_optional_text, config_read_count, config_read_unsigned, config_read_port,
     config_read_int, config_read_size, config_read_rate, config_read_milliseconds, config_read_seconds,
-    config_read_seconds_unsigned, config_read_bool, config_read_address, config_read_networks, config_read_texts,
-    config_read_level, config_read_relation;
+    config_read_seconds_unsigned, config_read_bool, config_read_address, config_read_optional_address,
+    config_read_networks, config_read_texts, config_read_level, config_read_relation;
 /* config_section.c: what has a structure of its own. */
 config_read config_read_tls, config_read_keys, config_read_jwks, config_read_address_limit, config_read_tiers,
     config_read_weights, config_read_aggregates, config_read_algorithms;
 /* config_warehouse.c */
-config_read config_read_schemas, config_read_datasets;
+config_read config_read_schemas, config_read_datasets, config_read_loadable;
 
 /* config_check.c: what no key can tell alone. */
 void config_check(struct config_reader *reader, const struct yaml_node *root);

@@ -209,11 +209,35 @@ static void read_budget(struct config_reader *reader, const struct yaml_node *no
                         "needs a size, like 64MB or 1GB; 0 for no limit");
 }
 
+/* {bytes: 10GB, relations: 100}; what is missing is not limited. */
+static void read_upload(struct config_reader *reader, const struct yaml_node *node, const char *path,
+                        struct config_tier *tier)
+{
+    static const char *const known[] = {"bytes", "relations", NULL};
+    int64_t value;
+    if (yaml_is_null(node) || !config_check_keys(reader, node, path, known))
+        return;
+    const struct yaml_node *bytes = yaml_get(node, "bytes"), *relations = yaml_get(node, "relations");
+    if (relations != NULL &&
+        config_read_whole(reader, relations, config_join(path, "relations").text, 0, CONFIG_RELATIONS_MAX, &value))
+        tier->upload_relations = (uint64_t)value;
+    if (bytes == NULL)
+        return;
+    if (bytes->kind == YAML_SCALAR && config_parse_size(bytes->text, &value))
+        tier->upload_bytes = (uint64_t)value;
+    else
+        config_complain(reader, bytes->line, config_join(path, "bytes").text,
+                        "needs a size, like 500MB or 10GB; 0 for no limit");
+}
+
 static void read_plan_limits(struct config_reader *reader, const struct yaml_node *node, const char *path,
                              struct config_tier *tier)
 {
     const struct yaml_node *budget = yaml_get(node, "budget"), *page = yaml_get(node, "page");
+    const struct yaml_node *upload = yaml_get(node, "upload");
     int64_t rows;
+    if (upload != NULL)
+        read_upload(reader, upload, config_join(path, "upload").text, tier);
     if (budget != NULL && !yaml_is_null(budget))
         read_budget(reader, budget, config_join(path, "budget").text, tier);
     if (page != NULL && config_read_whole(reader, page, config_join(path, "page").text, 0, 1000000000, &rows))
@@ -223,8 +247,9 @@ static void read_plan_limits(struct config_reader *reader, const struct yaml_nod
 static void read_tier(struct config_reader *reader, const struct yaml_node *node, const char *path,
                       struct config_tier *tier)
 {
-    static const char *const known[] = {"rates", "quotas", "budget", "page", NULL}, *const rate_keys[] = {
-                                                                                        "rate", "burst", NULL};
+    static const char *const known[] = {"rates", "quotas", "budget", "page", "upload", NULL}, *const rate_keys[] = {
+                                                                                                  "rate", "burst",
+                                                                                                  NULL};
     if (!config_check_keys(reader, node, path, known))
         return;
     read_plan_limits(reader, node, path, tier);

@@ -198,6 +198,15 @@ void config_read_address(struct config_reader *reader, const struct config_field
                     "needs a numeric address and a port, like 127.0.0.1:8080, 0.0.0.0:8080 or \"[::]:8080\"");
 }
 
+void config_read_optional_address(struct config_reader *reader, const struct config_field *field,
+                                  const struct yaml_node *node)
+{
+    struct config_address *address = config_member(reader, field);
+    address->text = NULL;
+    if (!yaml_is_null(node))
+        config_read_address(reader, field, node);
+}
+
 static void map_v4(const struct in_addr *v4, unsigned char bytes[16])
 {
     memset(bytes, 0, 10);

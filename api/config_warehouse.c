@@ -6,6 +6,7 @@
 #include "query/datasets.h"
 
 #define MAX_SCHEMAS 4096
+#define MAX_LOADABLE 1000
 #define MAX_NAME 63 /* bytes of a PostgreSQL name */
 #define MAX_DATASET 200
 #define MAX_KEY 32          /* columns of an index */
@@ -165,4 +166,51 @@ void config_read_datasets(struct config_reader *reader, const struct config_fiel
         read_override(reader, &node->pairs[i], field->path, &overrides[i]);
     reader->config->warehouse.overrides = overrides;
     reader->config->warehouse.override_count = node->count;
+}
+
+/* "schema.table": the schema ends at the first dot. */
+static void read_table(struct config_reader *reader, const struct yaml_node *node, const char *path,
+                       struct config_loadable *loadable)
+{
+    struct text rest = node != NULL && node->kind == YAML_SCALAR ? node->text : TEXT_NONE;
+    struct text schema = rest.data != NULL ? text_split(&rest, '.') : TEXT_NONE;
+    if (schema.size == 0 || schema.size > MAX_NAME || rest.size == 0 || rest.size > MAX_NAME) {
+        config_complain(reader, node != NULL ? node->line : 0, path,
+                        "needs schema.table, like warehouse.weather_daily");
+        return;
+    }
+    loadable->schema = config_string(reader, schema);
+    loadable->table = config_string(reader, rest);
+}
+
+static void read_loadable(struct config_reader *reader, const struct yaml_node *node, const char *path,
+                          struct config_loadable *loadable, size_t index)
+{
+    static const char *const known[] = {"dataset", "table", NULL};
+    if (!config_check_keys(reader, node, path, known))
+        return;
+    const struct yaml_node *dataset = yaml_get(node, "dataset");
+    if (dataset == NULL || dataset->kind != YAML_SCALAR || dataset->text.size == 0 || dataset->text.size > MAX_DATASET)
+        config_complain(reader, node->line, config_join(path, "dataset").text,
+                        "needs the name of a dataset, 1 to %d bytes, as callers know it", MAX_DATASET);
+    else
+        loadable[index].dataset = config_string(reader, dataset->text);
+    read_table(reader, yaml_get(node, "table"), config_join(path, "table").text, &loadable[index]);
+    for (size_t i = 0; i < index && loadable[index].dataset != NULL; i++)
+        if (loadable[i].dataset != NULL && strcmp(loadable[i].dataset, loadable[index].dataset) == 0)
+            config_complain(reader, node->line, path, "%s stands there twice; keep one", loadable[i].dataset);
+}
+
+void config_read_loadable(struct config_reader *reader, const struct config_field *field, const struct yaml_node *node)
+{
+    if (node->kind != YAML_SEQUENCE || node->count > MAX_LOADABLE) {
+        config_complain(reader, node->line, field->path,
+                        "needs a list, like [{dataset: weather_daily, table: warehouse.weather_daily}]");
+        return;
+    }
+    struct config_loadable *loadable = config_allocate(reader, node->count, sizeof(*loadable));
+    for (size_t i = 0; i < node->count; i++)
+        read_loadable(reader, node->items[i], config_join_item(field->path, i).text, loadable, i);
+    reader->config->warehouse.loadable = loadable;
+    reader->config->warehouse.loadable_count = node->count;
 }

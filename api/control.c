@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "api/ingest.h"
 #include "api/listener.h"
 #include "api/worker.h"
 #include "audit/record.h"
@@ -97,6 +98,7 @@ static void append_readiness(struct control *control, struct buffer *out, int *s
     json_field_string(&json, "lane_fast", up_or_down(sum->fast_up));
     json_field_string(&json, "lane_scan", up_or_down(sum->scan_up));
     json_field_string(&json, "redis", !sum->redis_configured ? "not configured" : up_or_down(sum->redis_up));
+    json_field_string(&json, "ingest", server->ingest == NULL ? "not configured" : "up");
     json_field_int64(&json, "keys", (int64_t)keys_count(keys));
     json_close_object(&json);
     buffer_append_char(out, '\n');
@@ -121,6 +123,18 @@ static void append_gauge(struct buffer *out, const char *name, uint64_t value)
     buffer_printf(out, "# TYPE %s gauge\n%s %llu\n", name, name, (unsigned long long)value);
 }
 
+static void append_ingest(struct buffer *out, struct ingest *ingest)
+{
+    struct ingest_statistics statistics = ingest_statistics(ingest);
+    append_gauge(out, "sluice_ingest_connections", statistics.connections);
+    buffer_printf(out,
+                  "# TYPE sluice_ingest_accepted_total counter\nsluice_ingest_accepted_total %llu\n"
+                  "# TYPE sluice_ingest_refused_total counter\nsluice_ingest_refused_total %llu\n"
+                  "# TYPE sluice_ingest_body_bytes_total counter\nsluice_ingest_body_bytes_total %llu\n",
+                  (unsigned long long)statistics.accepted, (unsigned long long)statistics.refused,
+                  (unsigned long long)statistics.bytes);
+}
+
 static void append_metrics(struct control *control, struct buffer *out, int *status)
 {
     struct server *server = control->server;
@@ -142,6 +156,8 @@ static void append_metrics(struct control *control, struct buffer *out, int *sta
         buffer_printf(out,
                       "# TYPE sluice_request_lines_dropped_total counter\nsluice_request_lines_dropped_total %llu\n",
                       (unsigned long long)audit_sink_dropped(server->sink));
+    if (server->ingest != NULL)
+        append_ingest(out, server->ingest);
     append_gauge(out, "sluice_versions_age_milliseconds",
                  clock_monotonic_us() / 1000 - versions_polled_at(server->versions));
     append_gauge(out, "sluice_workers", server->worker_count);
@@ -332,6 +348,8 @@ static void *run(void *context)
     uint64_t deadline = loop_now_ms(control->loop) + 1000;
     while (listener_connections(control->listener) != 0 && loop_now_ms(control->loop) < deadline)
         loop_turn(control->loop, 50);
+    if (control->pool != NULL)
+        postgres_stop(control->pool); /* its sockets hold pointers into this thread's own memory */
     return NULL;
 }
 

@@ -3,15 +3,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "api/customers.h"
 #include "api/problem.h"
 #include "base/clock.h"
 #include "base/encoding.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "query/rules.h"
+#include "query/verdicts.h"
 
-#define WHOLE_ROWS 1024                /* results of no more rows come in one piece, which costs less than row by row */
-#define PAGE_BYTES ((size_t)1 << 20)   /* a page that is sent whole ends here, before its limit of rows */
-#define ROW_CEILING ((size_t)64 << 20) /* bytes of one encoded row */
+#define PAGE_BYTES ((size_t)1 << 20)      /* a page that is sent whole ends here, before its limit of rows */
+#define ROW_CEILING ((size_t)64 << 20)    /* bytes of one encoded row */
 #define PAYLOAD_CEILING ((size_t)1 << 20) /* bytes of one cached document */
 
 struct rows_state {
@@ -146,13 +148,25 @@ static void begin_answer(struct request *request, const struct rows_state *state
         respond->pending.ceiling = respond->sending.ceiling = ROW_CEILING;
 }
 
+/* What was thought to be small is not: the next read of this shape does not try. */
+static void refute_estimate(struct request *request)
+{
+    struct plan *plan = &request->plan;
+    plan->estimate.refuted = true;
+    if (plan->verdict != 0 && request->dataset != NULL)
+        verdicts_keep(request->worker->verdicts, request->dataset, plan->verdict, &plan->estimate);
+}
+
 /* Once more, row by row. */
 static void ask_again(struct request *request, struct rows_state *state)
 {
+    if (state->small)
+        refute_estimate(request);
     state->again = true;
     state->small = state->more = false;
     state->encoder = NULL;
-    request->plan.lane = PLAN_SCAN;
+    if (request->plan.lane == PLAN_FAST)
+        request->plan.lane = PLAN_SCAN;
     request->rows = 0;
     respond_fail(request, TEXT_NONE); /* drops what was gathered */
     begin_answer(request, state);
@@ -170,7 +184,8 @@ static void on_done(void *context, const struct postgres_error *error)
     execute_asked(request);
     if (error == NULL && state->outdated)
         error = &outdated;
-    if (error == NULL && may_ask_again(request, state)) {
+    bool outgrown = error != NULL && error->status == STATUS_TOO_LARGE && state->small;
+    if (outgrown || (error == NULL && may_ask_again(request, state))) {
         ask_again(request, state);
         return;
     }
@@ -210,9 +225,33 @@ static void watch_client(struct request *request)
                    h2o_socket_get_fd(connection->callbacks->get_socket(connection)), on_gone);
 }
 
+/* Whose login reads: of a dataset its owner's, who may share it; of SQL the caller's. */
+static struct text lane_customer(const struct request *request)
+{
+    static const struct text front = {"sluice_c_", 9};
+    struct text role = request->dataset != NULL ? request->dataset->role : TEXT_NONE;
+    return text_starts_with(role, front) ? text_of(role.data + front.size, role.size - front.size)
+                                         : request->principal->customer;
+}
+
+struct postgres *execute_lane(const struct request *request)
+{
+    const struct worker *worker = request->worker;
+    switch (request->plan.lane) {
+    case PLAN_FAST:
+        return worker->fast;
+    case PLAN_CUSTOMER:
+        return customers_lane(worker->customers, lane_customer(request));
+    default:
+        return worker->scan;
+    }
+}
+
 enum status execute_ask(struct request *request, struct postgres *lane, const struct postgres_call *call,
                         const struct postgres_handlers *handlers)
 {
+    if (lane == NULL)
+        return STATUS_UNAVAILABLE;
     request->database_started_us = clock_monotonic_us();
     enum status status = postgres_start(lane, call, handlers, request, &request->database_query);
     if (status == STATUS_OK)
@@ -223,13 +262,15 @@ enum status execute_ask(struct request *request, struct postgres *lane, const st
 static enum status start_rows(struct request *request, struct rows_state *state)
 {
     static const struct postgres_handlers handlers = {on_rows, on_done};
-    struct worker *worker = request->worker;
-    struct postgres *lane = request->plan.lane == PLAN_FAST ? worker->fast : worker->scan;
+    struct postgres *lane = execute_lane(request);
+    if (lane == NULL)
+        return STATUS_UNAVAILABLE;
     const struct postgres_call call = {.statement = &request->plan.statement,
                                        .parameters = request->plan.parameters,
                                        .settings = request->plan.settings,
                                        .setting_count = request->plan.setting_count,
-                                       .whole = state->small};
+                                       .whole = state->small,
+                                       .whole_most = RULES_WHOLE_BYTES};
     request->database_started_us = clock_monotonic_us();
     enum status status = postgres_start(lane, &call, &handlers, request, &request->database_query);
     if (status == STATUS_OK && request->plan.lane != PLAN_FAST)
@@ -245,10 +286,7 @@ enum stage_verdict execute_rows(struct request *request, const struct execute_ro
     state->options = *options;
     request->executor = state;
     /* A page is looked at row by row, because it may end early. */
-    const struct plan *plan = &request->plan;
-    state->small = plan->lane != PLAN_FAST && !options->head.whole && plan->rows_at_most != 0 &&
-                   plan->rows_at_most <= WHOLE_ROWS &&
-                   !(plan->estimate.known && plan->estimate.bytes > (double)PAGE_BYTES);
+    state->small = !options->head.whole && rules_comes_whole(&request->plan);
     begin_answer(request, state);
     enum status status = start_rows(request, state);
     return status == STATUS_OK ? STAGE_WAIT : problem_send_status(request, status);

@@ -22,9 +22,12 @@ struct execute_rows {
 /* Runs request->plan and answers with its rows in request->format. A client that leaves cancels the query. */
 enum stage_verdict execute_rows(struct request *request, const struct execute_rows *options);
 
+/* The pool of request->plan.lane. NULL: of a customer who can have none now, see customers_lane. */
+struct postgres *execute_lane(const struct request *request);
+
 /* A question whose answer decides what follows: asked on the request's behalf before its answer begins, in `lane`. Rows
  * come to on_rows (perhaps more than once), then on_done; a client that leaves cancels it. STATUS_OK, or why it could
- * not be asked. */
+ * not be asked (`lane` may be NULL: STATUS_UNAVAILABLE). */
 enum status execute_ask(struct request *request, struct postgres *lane, const struct postgres_call *call,
                         const struct postgres_handlers *handlers) MUST_CHECK;
 /* For on_done of such a question: it has ended. */

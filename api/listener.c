@@ -15,7 +15,7 @@ struct listener {
     struct listener_options options;
     struct loop *loop;
     h2o_socket_t *socket; /* NULL once stopped */
-    h2o_accept_ctx_t accept;
+    h2o_accept_ctx_t accept, adopt;
     struct loop_timer retry;
     struct connection *first; /* open connections */
     size_t connections;
@@ -25,7 +25,9 @@ struct connection {
     struct listener *listener;
     struct connection *previous, *next;
     h2o_socket_t *socket;
-    bool keep; /* listener_shut_idle passes it over */
+    bool keep;                                /* listener_shut_idle passes it over */
+    void (*on_adopted_closed)(void *context); /* NULL: it was accepted */
+    void *adopted;
 };
 
 static void on_connection_closed(void *data)
@@ -38,25 +40,54 @@ static void on_connection_closed(void *data)
         listener->first = connection->next;
     if (connection->next != NULL)
         connection->next->previous = connection->previous;
-    free(connection);
     listener->connections--;
-    atomic_fetch_sub_explicit(listener->options.connections, 1, memory_order_relaxed);
+    if (connection->on_adopted_closed != NULL)
+        connection->on_adopted_closed(connection->adopted);
+    else
+        atomic_fetch_sub_explicit(listener->options.connections, 1, memory_order_relaxed);
+    free(connection);
 }
 
-static bool add_connection(struct listener *listener, h2o_socket_t *socket)
+static struct connection *add_connection(struct listener *listener, h2o_socket_t *socket)
 {
     struct connection *connection = malloc(sizeof(*connection));
     if (connection == NULL)
-        return false;
+        return NULL;
     *connection = (struct connection){.listener = listener, .next = listener->first, .socket = socket};
     if (connection->next != NULL)
         connection->next->previous = connection;
     listener->first = connection;
     listener->connections++;
-    atomic_fetch_add_explicit(listener->options.connections, 1, memory_order_relaxed);
     socket->on_close.cb = on_connection_closed;
     socket->on_close.data = connection;
+    return connection;
+}
+
+static bool add_accepted(struct listener *listener, h2o_socket_t *socket)
+{
+    if (add_connection(listener, socket) == NULL)
+        return false;
+    atomic_fetch_add_explicit(listener->options.connections, 1, memory_order_relaxed);
     return true;
+}
+
+void listener_adopt(struct listener *listener, int fd, void (*on_closed)(void *context), void *context)
+{
+    h2o_socket_t *socket = h2o_evloop_socket_create(loop_evloop(listener->loop), fd, 0);
+    struct connection *connection = add_connection(listener, socket);
+    if (connection == NULL) {
+        h2o_socket_close(socket);
+        on_closed(context);
+        return;
+    }
+    connection->on_adopted_closed = on_closed;
+    connection->adopted = context;
+    h2o_accept(&listener->adopt, socket);
+}
+
+void *listener_adopted(const h2o_socket_t *socket)
+{
+    return ((const struct connection *)socket->on_close.data)->adopted;
 }
 
 static bool is_trusted_sender(const struct listener *listener, h2o_socket_t *socket)
@@ -89,7 +120,7 @@ static bool accept_one(struct listener *listener)
             pause_accepting(listener);
         return false;
     }
-    if (!add_connection(listener, socket) ||
+    if (!add_accepted(listener, socket) ||
         (listener->options.proxies != NULL && !is_trusted_sender(listener, socket))) {
         h2o_socket_close(socket);
         return true;
@@ -116,16 +147,16 @@ static void on_retry(struct loop_timer *timer)
         h2o_socket_read_start(listener->socket, on_acceptable);
 }
 
-static int open_socket(const struct listener_options *options)
+static int open_socket(const struct config_address *listen_on, bool share)
 {
-    const struct sockaddr *address = (const struct sockaddr *)&options->address->address;
+    const struct sockaddr *address = (const struct sockaddr *)&listen_on->address;
     int one = 1;
     int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0 &&
-        (!options->share_port || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) == 0) &&
-        bind(fd, address, options->address->size) == 0 && listen(fd, BACKLOG) == 0)
+        (!share || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) == 0) &&
+        bind(fd, address, listen_on->size) == 0 && listen(fd, BACKLOG) == 0)
         return fd;
     int reason = errno;
     close(fd);
@@ -140,22 +171,28 @@ static enum status refuse_address(const struct config_address *address, struct f
                        address->text, strerror(errno));
 }
 
+enum status listener_bind(const struct config_address *address, bool share, int *fd, struct failure *failure)
+{
+    *fd = open_socket(address, share);
+    return *fd < 0 ? refuse_address(address, failure) : STATUS_OK;
+}
+
 enum status listener_check_free(const struct config_address *address, struct failure *failure)
 {
-    struct listener_options options = {.address = address};
-    int fd = open_socket(&options);
-    if (fd < 0)
-        return refuse_address(address, failure);
-    close(fd);
-    return STATUS_OK;
+    int fd;
+    enum status status = listener_bind(address, false, &fd, failure);
+    if (status == STATUS_OK)
+        close(fd);
+    return status;
 }
 
 enum status listener_create(struct loop *loop, h2o_context_t *context, h2o_hostconf_t **hosts,
                             const struct listener_options *options, struct listener **out, struct failure *failure)
 {
-    int fd = open_socket(options);
-    if (fd < 0)
-        return refuse_address(options->address, failure);
+    int fd;
+    enum status status = listener_bind(options->address, options->share_port, &fd, failure);
+    if (status != STATUS_OK)
+        return status;
     struct listener *listener = calloc(1, sizeof(*listener));
     if (listener == NULL) {
         close(fd);
@@ -165,6 +202,7 @@ enum status listener_create(struct loop *loop, h2o_context_t *context, h2o_hostc
     listener->loop = loop;
     listener->accept = (h2o_accept_ctx_t){
         .ctx = context, .hosts = hosts, .ssl_ctx = options->tls, .expect_proxy_line = options->proxies != NULL};
+    listener->adopt = (h2o_accept_ctx_t){.ctx = context, .hosts = hosts};
     listener->socket = h2o_evloop_socket_create(loop_evloop(loop), fd, H2O_SOCKET_FLAG_DONT_READ);
     listener->socket->data = listener;
     *out = listener;

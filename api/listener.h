@@ -22,6 +22,9 @@ struct listener_options {
 enum status listener_create(struct loop *loop, h2o_context_t *context, h2o_hostconf_t **hosts,
                             const struct listener_options *options, struct listener **listener,
                             struct failure *failure) MUST_CHECK;
+/* A socket that listens, non-blocking. `share`: SO_REUSEPORT. The failure as listener_create's. */
+enum status listener_bind(const struct config_address *address, bool share, int *fd,
+                          struct failure *failure) MUST_CHECK;
 /* STATUS_FAILED: somebody listens at this address already, even one who would share it. */
 enum status listener_check_free(const struct config_address *address, struct failure *failure) MUST_CHECK;
 /* Accepts from here on. */
@@ -35,6 +38,11 @@ void listener_keep(h2o_socket_t *socket);
 void listener_shut_idle(struct listener *listener);
 /* Cuts all connections. */
 void listener_cut(struct listener *listener);
+/* Serves one end of a socket pair as if it had been accepted here, plain and without PROXY lines; the listener's limit
+ * does not count it. on_closed comes on the loop when the socket has closed. */
+void listener_adopt(struct listener *listener, int fd, void (*on_closed)(void *context), void *context);
+/* The context that a socket of a listener was adopted with; NULL: it was accepted. */
+void *listener_adopted(const h2o_socket_t *socket);
 /* After the last connection has closed. */
 void listener_destroy(struct listener *listener);
 /* Open connections of this listener. */

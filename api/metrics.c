@@ -37,6 +37,7 @@ void metrics_add(struct metrics *sum, const struct metrics *other)
     sum->requests += other->requests;
     sum->slow_readers_cut += other->slow_readers_cut;
     sum->clients_gone += other->clients_gone;
+    sum->tasks_abandoned += other->tasks_abandoned;
     sum->streams_failed += other->streams_failed;
     sum->fast_up = sum->fast_up && other->fast_up;
     sum->scan_up = sum->scan_up && other->scan_up;
@@ -44,6 +45,7 @@ void metrics_add(struct metrics *sum, const struct metrics *other)
     sum->redis_up = sum->redis_up && other->redis_up;
     ADD_COUNTERS(sum->fast, other->fast);
     ADD_COUNTERS(sum->scan, other->scan);
+    ADD_COUNTERS(sum->customers, other->customers);
     ADD_COUNTERS(sum->redis, other->redis);
     ADD_COUNTERS(sum->cache, other->cache);
     ADD_COUNTERS(sum->answers, other->answers);
@@ -127,22 +129,25 @@ static void append_one(struct buffer *out, const char *name, const char *type, c
 
 static void append_lanes(struct buffer *out, const struct metrics *sum)
 {
-    const struct postgres_statistics *fast = &sum->fast, *scan = &sum->scan;
+    const struct postgres_statistics *fast = &sum->fast, *scan = &sum->scan, *own = &sum->customers.lanes;
     const struct {
         const char *name, *type;
-        uint64_t fast, scan;
-    } rows[] = {{"sluice_lane_up", "gauge", sum->fast_up, sum->scan_up},
-                {"sluice_lane_queries_total", "counter", fast->queries, scan->queries},
-                {"sluice_lane_errors_total", "counter", fast->errors, scan->errors},
-                {"sluice_lane_cancels_total", "counter", fast->cancels, scan->cancels},
-                {"sluice_lane_reconnects_total", "counter", fast->reconnects, scan->reconnects},
-                {"sluice_lane_refused_total", "counter", fast->refused_busy, scan->refused_busy},
-                {"sluice_lane_connections_open", "gauge", fast->open, scan->open},
-                {"sluice_lane_connections_busy", "gauge", fast->busy, scan->busy},
-                {"sluice_lane_waiting", "gauge", fast->waiting, scan->waiting}};
+        uint64_t fast, scan, customer;
+    } rows[] = {{"sluice_lane_queries_total", "counter", fast->queries, scan->queries, own->queries},
+                {"sluice_lane_errors_total", "counter", fast->errors, scan->errors, own->errors},
+                {"sluice_lane_cancels_total", "counter", fast->cancels, scan->cancels, own->cancels},
+                {"sluice_lane_reconnects_total", "counter", fast->reconnects, scan->reconnects, own->reconnects},
+                {"sluice_lane_refused_total", "counter", fast->refused_busy, scan->refused_busy, own->refused_busy},
+                {"sluice_lane_connections_open", "gauge", fast->open, scan->open, own->open},
+                {"sluice_lane_connections_busy", "gauge", fast->busy, scan->busy, own->busy},
+                {"sluice_lane_waiting", "gauge", fast->waiting, scan->waiting, own->waiting}};
+    append_one(out, "sluice_lane_up", "gauge", "{lane=\"fast\"}", sum->fast_up);
+    append_one(out, "sluice_lane_up", NULL, "{lane=\"scan\"}", sum->scan_up);
+    append_one(out, "sluice_customers_lanes", "gauge", "", sum->customers.pools);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         append_one(out, rows[i].name, rows[i].type, "{lane=\"fast\"}", rows[i].fast);
         append_one(out, rows[i].name, NULL, "{lane=\"scan\"}", rows[i].scan);
+        append_one(out, rows[i].name, NULL, "{lane=\"customer\"}", rows[i].customer);
     }
 }
 
@@ -191,6 +196,7 @@ void metrics_append(struct buffer *out, const struct metrics *sum, const struct 
     append_one(out, "sluice_connections", "gauge", "", sum->connections);
     append_one(out, "sluice_requests_in_flight", "gauge", "", sum->requests);
     append_one(out, "sluice_clients_gone_total", "counter", "", sum->clients_gone);
+    append_one(out, "sluice_tasks_abandoned_total", "counter", "", sum->tasks_abandoned);
     append_one(out, "sluice_slow_readers_cut_total", "counter", "", sum->slow_readers_cut);
     append_one(out, "sluice_streams_failed_total", "counter", "", sum->streams_failed);
     append_one(out, "sluice_log_lines_dropped_total", "counter", "", log_dropped());

@@ -3,6 +3,7 @@
 #ifndef SLUICE_API_METRICS_H
 #define SLUICE_API_METRICS_H
 
+#include "api/customers.h"
 #include "auth/tokens.h"
 #include "base/buffer.h"
 #include "cache/cache.h"
@@ -29,8 +30,10 @@ struct metrics {
     struct metrics_operation operations[METRICS_MAX_OPERATIONS + 1];
     size_t connections, requests; /* open now, in flight now */
     uint64_t slow_readers_cut, clients_gone, streams_failed;
+    uint64_t tasks_abandoned; /* their clients had left before they ended */
     bool fast_up, scan_up, redis_configured, redis_up;
     struct postgres_statistics fast, scan;
+    struct customers_statistics customers;
     struct redis_statistics redis;
     struct cache_statistics cache, answers;
     struct datasets_statistics datasets;

@@ -22,6 +22,7 @@ static const struct {
     [PROBLEM_INVALID_TOKEN] = {"invalid-token", "The bearer token is not accepted", "Unauthorized", 401, 0},
     [PROBLEM_MISSING_SCOPE] = {"missing-scope", "The token lacks a scope", "Forbidden", 403, 0},
     [PROBLEM_UNKNOWN_TIER] = {"unknown-tier", "The token's tier is not served here", "Forbidden", 403, 0},
+    [PROBLEM_UNREGISTERED] = {"unregistered-customer", "The caller has no data of its own here", "Forbidden", 403, 0},
     [PROBLEM_NOT_FOUND] = {"not-found", "There is no such thing", "Not Found", 404, 0},
     [PROBLEM_METHOD_NOT_ALLOWED] = {"method-not-allowed", "The method is not allowed here", "Method Not Allowed", 405,
                                     0},
@@ -29,6 +30,18 @@ static const struct {
     [PROBLEM_UNSUPPORTED_MEDIA] = {"unsupported-media-type", "The body is of another type", "Unsupported Media Type",
                                    415, 0},
     [PROBLEM_INVALID_BODY] = {"invalid-body", "The body is wrong", "Bad Request", 400, 0},
+    [PROBLEM_INVALID_FILE] = {"invalid-file", "The file cannot be taken", "Unprocessable Content", 422, 0},
+    [PROBLEM_INVALID_SQL] = {"invalid-sql", "The SQL is not allowed", "Unprocessable Content", 422, 0},
+    [PROBLEM_BODY_TOO_SLOW] = {"body-too-slow", "The body came too slowly", "Request Timeout", 408, 0},
+    [PROBLEM_BODY_TOO_LARGE] = {"body-too-large", "The body is too large", "Content Too Large", 413, 0},
+    [PROBLEM_CONFLICT] = {"conflict", "Something else stands in the way", "Conflict", 409, 0},
+    [PROBLEM_LOCKED] = {"locked", "Another request is at work on this", "Locked", 423, 1},
+    [PROBLEM_UNSUPPORTED_VERSION] = {"unsupported-version", "The protocol's version is not spoken here",
+                                     "Precondition Failed", 412, 0},
+    [PROBLEM_CHECKSUM] = {"checksum-mismatch", "The body differs from its checksum", "Checksum Mismatch", 460, 0},
+    [PROBLEM_KEY_REUSED] = {"idempotency-key-reused", "The Idempotency-Key was used for another body",
+                            "Unprocessable Content", 422, 0},
+    [PROBLEM_QUOTA_EXCEEDED] = {"quota-exceeded", "The tier's quota is used up", "Forbidden", 403, 0},
     [PROBLEM_NOT_ONE_ROW] = {"not-one-row", "Not exactly one row", "Not Acceptable", 406, 0},
     [PROBLEM_RANGE] = {"range-not-satisfiable", "The range lies outside of the rows", "Range Not Satisfiable", 416, 0},
     [PROBLEM_OVER_BUDGET] = {"over-budget", "The plan is over the tier's budget", "Unprocessable Content", 422, 0},
@@ -80,6 +93,8 @@ void problem_append(struct buffer *out, enum problem problem, struct text detail
         json_field_string(&json, "in", mistake->place);
         json_field_string(&json, "field", mistake->field);
         json_field_string(&json, "message", mistake->message);
+        if (mistake->line != 0)
+            json_field_int64(&json, "line", (int64_t)mistake->line);
         if (mistake->column != 0)
             json_field_int64(&json, "column", mistake->column);
         if (mistake->sqlstate != NULL)
@@ -181,8 +196,11 @@ enum stage_verdict problem_send_mistake(struct request *request, enum problem pr
                                         const struct problem_mistake *mistake)
 {
     char detail[1024];
-    snprintf(detail, sizeof(detail), strcmp(mistake->place, "body") == 0 ? "%s%s: %s" : "%s parameter %s: %s",
-             mistake->place, mistake->field, mistake->message);
+    if (strcmp(mistake->place, "file") == 0) /* its words name line and column */
+        snprintf(detail, sizeof(detail), "%s", mistake->message);
+    else
+        snprintf(detail, sizeof(detail), strcmp(mistake->place, "body") == 0 ? "%s%s: %s" : "%s parameter %s: %s",
+                 mistake->place, mistake->field, mistake->message);
     return send_problem(request, problem, text_from_string(detail), mistake);
 }
 

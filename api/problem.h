@@ -14,11 +14,22 @@ enum problem {
     PROBLEM_INVALID_TOKEN,
     PROBLEM_MISSING_SCOPE,
     PROBLEM_UNKNOWN_TIER,
+    PROBLEM_UNREGISTERED, /* SQL and own data are for customers that the operator has registered */
     PROBLEM_NOT_FOUND,
     PROBLEM_METHOD_NOT_ALLOWED,
     PROBLEM_NOT_ACCEPTABLE,
     PROBLEM_UNSUPPORTED_MEDIA,
     PROBLEM_INVALID_BODY,
+    PROBLEM_INVALID_FILE,
+    PROBLEM_INVALID_SQL,
+    PROBLEM_BODY_TOO_LARGE,
+    PROBLEM_BODY_TOO_SLOW,
+    PROBLEM_CONFLICT,
+    PROBLEM_LOCKED,              /* tus: another request is at work on the session */
+    PROBLEM_UNSUPPORTED_VERSION, /* tus: of the protocol */
+    PROBLEM_CHECKSUM,            /* tus: the body differs from Upload-Checksum */
+    PROBLEM_KEY_REUSED,
+    PROBLEM_QUOTA_EXCEEDED,
     PROBLEM_NOT_ONE_ROW,
     PROBLEM_RANGE,
     PROBLEM_OVER_BUDGET,
@@ -38,6 +49,7 @@ int problem_status(enum problem problem);
 
 struct problem_mistake { /* what stood where; for invalid parameters */
     const char *place, *field, *message;
+    uint64_t line;        /* of a file, from 1; 0: not told */
     unsigned column;      /* in the decoded value, from 1; 0: not told */
     const char *sqlstate; /* the database's, where it tells nothing about what the caller may not see; NULL: none */
 };

@@ -3,7 +3,9 @@
 #include <stdlib.h>
 
 #include "api/accept.h"
+#include "api/ingest.h"
 #include "api/problem.h"
+#include "api/request_task.h"
 #include "api/stages.h"
 #include "audit/record.h"
 #include "base/clock.h"
@@ -133,8 +135,12 @@ static void find_address(struct request *request)
 {
     const struct config *config = request->worker->server->config;
     h2o_conn_t *connection = request->h2o->conn;
+    const struct ingest_connection *ingest = ingest_of(request);
     struct sockaddr_storage peer = {0};
-    connection->callbacks->get_peername(connection, (struct sockaddr *)&peer);
+    if (ingest != NULL)
+        peer = *ingest_peer(ingest);
+    else
+        connection->callbacks->get_peername(connection, (struct sockaddr *)&peer);
     request->peer = peer;
     if (request->headers.forwarded_for.data != NULL && config->server.trusted_proxies.count != 0)
         address_from_forwarded(&config->server.trusted_proxies, (struct sockaddr *)&peer,
@@ -236,6 +242,8 @@ static void request_dispose(void *memory)
         postgres_cancel(request->database_query);
     if (request->dataset_wait != NULL)
         datasets_cancel(request->dataset_wait);
+    if (request->task != NULL)
+        request_task_leave(request->task);
     if (request->dataset != NULL)
         dataset_unref(request->dataset);
     respond_dispose(request);
@@ -273,7 +281,7 @@ int request_begin(h2o_handler_t *handler, h2o_req_t *h2o)
     if (!traceparent_parse(request->headers.traceparent, &request->trace))
         traceparent_make(&request->trace);
     request->respond.wants_gzip = accept_gzip(request->headers.accept_encoding);
-    if (worker->server->config->server.proxy_protocol && lacks_proxy_line(request)) {
+    if (worker->server->config->server.proxy_protocol && ingest_of(request) == NULL && lacks_proxy_line(request)) {
         h2o->http1_is_persistent = 0;
         problem_send(request, PROBLEM_BAD_REQUEST,
                      "the connection did not begin with a PROXY protocol line (version 1), which is expected here");

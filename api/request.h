@@ -58,6 +58,7 @@ struct request {
     struct cache_wait *cache_wait;
     struct postgres_query *database_query;
     struct datasets_wait *dataset_wait;
+    struct request_task *task;
     struct gone_watch gone;
     const struct dataset *dataset; /* a reference is held; NULL: none */
     /* What a waiting stage was told. */

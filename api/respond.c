@@ -5,6 +5,7 @@
 
 #include "api/gzip.h"
 #include "api/request.h"
+#include "api/tus.h"
 #include "base/clock.h"
 
 #define STREAM_CEILING                                                                                                 \
@@ -159,7 +160,7 @@ static void add_cors(struct request *request)
         ADD_NAMED(request, "access-control-allow-origin", any ? TEXT("*") : request->headers.origin);
         ADD_NAMED(request, "access-control-expose-headers",
                   TEXT("Content-Location, Content-Range, ETag, Link, Preference-Applied, RateLimit, RateLimit-Policy, "
-                       "Retry-After, Server-Timing, Sluice-Plan, X-Request-Id"));
+                       "Retry-After, Server-Timing, Sluice-Plan, X-Request-Id, " TUS_ANSWER_HEADERS));
         return;
     }
 }
@@ -197,6 +198,7 @@ static void set_head(struct request *request, const struct respond_head *head)
         add_header(request, H2O_TOKEN_CONTENT_ENCODING, H2O_STRLIT("gzip"));
     add_representation_headers(request, head);
     add_limit_headers(request);
+    tus_add_version(request);
     add_plan(request);
     add_timing(request);
     ADD_NAMED(request, "x-request-id", text_of(request->id, REQUEST_ID_SIZE));

@@ -5,6 +5,8 @@
 #include <time.h>
 
 #include "api/control.h"
+#include "api/customer_names.h"
+#include "api/ingest.h"
 #include "api/listener.h"
 #include "api/request.h"
 #include "audit/record.h"
@@ -14,10 +16,10 @@
 
 #define SECRET_CEILING 65536
 #define CURSOR_KEY_MINIMUM 32
-#define RETRY_MS 500                    /* between two tries to reach the database at the start */
-#define FORGET_MS 10000                 /* a dataset that nobody asked for this long is not watched any more */
-#define LIMITER_KEYS 1000000            /* of the process' own store */
-#define BODY_ENTITY ((size_t)128 << 10) /* of a request's body: all that an operation of this listener takes */
+#define RETRY_MS 500         /* between two tries to reach the database at the start */
+#define FORGET_MS 10000      /* a dataset that nobody asked for this long is not watched any more */
+#define SESSIONS 20000       /* resumable uploads, open and ended, of all customers */
+#define LIMITER_KEYS 1000000 /* of the process' own store */
 
 static enum status read_secrets(struct server *server, struct failure *failure)
 {
@@ -25,11 +27,19 @@ static enum status read_secrets(struct server *server, struct failure *failure)
     buffer_init(&server->database_password, SECRET_CEILING);
     buffer_init(&server->redis_password, SECRET_CEILING);
     buffer_init(&server->cursor_secret, SECRET_CEILING);
+    buffer_init(&server->login_key, SECRET_CEILING);
+    buffer_init(&server->writer_password, SECRET_CEILING);
     enum status status = config_secret_read(&config->database.password, &server->database_password, failure);
     if (status == STATUS_OK)
         status = config_secret_read(&config->redis.password, &server->redis_password, failure);
     if (status == STATUS_OK)
         status = config_secret_read(&config->paging.cursor_key, &server->cursor_secret, failure);
+    if (status == STATUS_OK)
+        status = customer_login_key(config, &server->login_key, failure);
+    if (status == STATUS_OK)
+        status = config_secret_read(&config->database.writer_password, &server->writer_password, failure);
+    if (status == STATUS_OK && buffer_c_string(&server->writer_password) == NULL)
+        status = failure_set(failure, STATUS_FAILED, "out of memory");
     if (status != STATUS_OK)
         return status;
     if (server->cursor_secret.size == 0) {
@@ -173,6 +183,29 @@ static enum status make_cache_prefix(struct server *server, struct failure *fail
     return failure_set(failure, STATUS_FAILED, "out of memory");
 }
 
+/* Loads: of customers, and of who writes into the warehouse. */
+
+static enum status make_loads(struct server *server, struct failure *failure)
+{
+    const struct config *config = server->config;
+    if (server->login_key.size == 0 && config->database.writer_user == NULL)
+        return STATUS_OK;
+    enum status status = spool_space_create(config->uploads.spool, config->uploads.spool_size, &server->spool, failure);
+    if (status != STATUS_OK)
+        return status;
+    struct sessions_options sessions = {.folder = config->uploads.spool,
+                                        .bytes = config->uploads.spool_size,
+                                        .each = config->uploads.sessions_each,
+                                        .all = SESSIONS,
+                                        .lifetime_s = config->uploads.sessions_lifetime_ms / 1000};
+    status = sessions_create(&sessions, &server->sessions, failure);
+    if (status != STATUS_OK)
+        return status;
+    server->loads = tasks_create("load", config->uploads.threads, config->uploads.queue, config->uploads.each);
+    return server->loads != NULL ? STATUS_OK
+                                 : failure_set(failure, STATUS_FAILED, "out of memory or threads for uploads.threads");
+}
+
 /* Limits. */
 
 static void name_policy(struct limit_tier *tier, struct limit_policy *policy, const char *name)
@@ -270,9 +303,8 @@ static void configure_http(struct server *server)
     server->http.http1.upgrade_to_http2 = 0;
     server->http.http1.req_timeout = config->server.request_timeout_ms;
     server->http.handshake_timeout = config->server.request_timeout_ms;
-    /* h2o buffers a body before anyone has looked at the token: no more is taken than the operations need. */
-    server->http.max_request_entity_size =
-        config->server.max_body < BODY_ENTITY ? config->server.max_body : BODY_ENTITY;
+    /* h2o buffers a body before anyone has looked at the token: what is larger goes to the ingest listener. */
+    server->http.max_request_entity_size = config->server.max_body;
     h2o_hostconf_t *host = h2o_config_register_host(&server->http, h2o_iovec_init(H2O_STRLIT("default")), 65535);
     h2o_handler_t *handler = h2o_create_handler(h2o_config_register_path(host, "/", 0), sizeof(*handler));
     handler->on_req = request_begin;
@@ -330,7 +362,11 @@ enum status server_create(const struct config *config, const struct handler *con
     if (status == STATUS_OK)
         status = make_cache_prefix(server, failure);
     if (status == STATUS_OK)
+        status = make_loads(server, failure);
+    if (status == STATUS_OK)
         status = make_workers(server, failure);
+    if (status == STATUS_OK && config->server.ingest.listen.text != NULL)
+        status = ingest_create(server, &server->ingest, failure);
     if (status != STATUS_OK) {
         server_destroy(server);
         return status;
@@ -344,6 +380,8 @@ enum status server_start(struct server *server, struct failure *failure)
     enum status status = STATUS_OK;
     for (size_t i = 0; status == STATUS_OK && i < server->worker_count; i++)
         status = worker_start(server->workers[i], failure);
+    if (status == STATUS_OK && server->ingest != NULL)
+        status = ingest_start(server->ingest, failure);
     if (status == STATUS_OK)
         atomic_store_explicit(&server->serving, true, memory_order_release);
     return status;
@@ -356,10 +394,14 @@ void server_drain(struct server *server)
     atomic_store(&server->draining, true);
     while (nanosleep(&delay, &delay) != 0)
         ;
+    if (server->ingest != NULL)
+        ingest_stop(server->ingest);
     for (size_t i = 0; i < server->worker_count; i++)
         worker_stop(server->workers[i]);
     for (size_t i = 0; i < server->worker_count; i++)
         worker_join(server->workers[i]);
+    if (server->loads != NULL)
+        tasks_stop(server->loads, 0); /* none is left but one that heeded no cancel */
     control_stop(server->control);
 }
 
@@ -369,9 +411,14 @@ void server_destroy(struct server *server)
         return;
     if (server->control != NULL)
         control_stop(server->control);
+    ingest_destroy(server->ingest);
     for (size_t i = 0; i < server->worker_count; i++)
         worker_destroy(server->workers[i]);
     free(server->workers);
+    tasks_destroy(server->loads);
+    sessions_destroy(server->sessions);
+    if (server->spool != NULL)
+        spool_space_destroy(server->spool);
     control_destroy(server->control);
     audit_sink_destroy(server->sink);
     summary_destroy(server->summary);
@@ -389,5 +436,7 @@ void server_destroy(struct server *server)
     buffer_free(&server->database_password);
     buffer_free(&server->redis_password);
     buffer_free(&server->cursor_secret);
+    buffer_free(&server->login_key);
+    buffer_free(&server->writer_password);
     free(server);
 }

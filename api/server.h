@@ -7,6 +7,7 @@
 
 #include "api/config.h"
 #include "api/handler.h"
+#include "api/tasks.h"
 #include "auth/keys.h"
 #include "limit/limiter.h"
 #include "openapi/openapi.h"
@@ -14,9 +15,12 @@
 #include "query/datasets.h"
 #include "query/summary.h"
 #include "query/versions.h"
+#include "upload/sessions.h"
+#include "upload/spool.h"
 
 struct worker;
 struct control;
+struct ingest;
 
 struct server {
     const struct config *config;
@@ -35,11 +39,17 @@ struct server {
     struct limit_tier address_tier;
     struct text cursor_key;
     struct buffer database_password, redis_password, cursor_secret;
+    struct buffer login_key;       /* of customers' roles; empty: they have no data of their own here */
+    struct buffer writer_password; /* ends with a NUL that is not counted */
+    struct tasks *loads;           /* NULL, as `spool`: neither customers nor a writer are configured */
+    struct spool_space *spool;
+    struct sessions *sessions; /* of resumable uploads; NULL as `spool` */
     h2o_globalconf_t http;
     SSL_CTX *tls; /* NULL: plain */
     struct worker **workers;
     size_t worker_count;
     struct control *control;
+    struct ingest *ingest;     /* NULL: server.ingest is not configured */
     atomic_size_t connections; /* open client connections */
     atomic_bool serving;       /* versions and workers are made: others may look at them */
     atomic_bool draining;

@@ -7,8 +7,12 @@
 #include <stdio.h>
 
 #include "api/accept.h"
+#include "api/ingest.h"
 #include "api/problem.h"
 #include "api/request.h"
+#include "api/tus.h"
+
+#define JSON_BODY_MAX ((size_t)128 << 10) /* bytes of a body that the contract describes */
 
 static enum stage_verdict send_preflight(struct request *request)
 {
@@ -21,13 +25,14 @@ static enum stage_verdict send_preflight(struct request *request)
         int size = snprintf(max_age, 16, "%u", request->worker->server->config->cors.max_age_s);
         h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("access-control-allow-methods"), 0, NULL,
                               allow.data, allow.size);
-        h2o_add_header_by_str(
-            &req->pool, &req->res.headers, H2O_STRLIT("access-control-allow-headers"), 0, NULL,
-            H2O_STRLIT("Authorization, Content-Type, Accept, Accept-Profile, Content-Profile, If-None-Match, Prefer, "
-                       "Range, Range-Unit, X-Client-Info, traceparent"));
+        h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("access-control-allow-headers"), 0, NULL,
+                              H2O_STRLIT("Authorization, Content-Type, Accept, Accept-Profile, Content-Encoding, "
+                                         "Content-Digest, Content-Profile, Idempotency-Key, If-None-Match, Prefer, "
+                                         "Range, Range-Unit, X-Client-Info, traceparent, " TUS_REQUEST_HEADERS));
         h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("access-control-max-age"), 0, NULL, max_age,
                               (size_t)size);
     }
+    tus_add_capabilities(request);
     struct respond_head head = {.status = 204, .reason = "No Content"};
     return respond_send(request, &head, TEXT_NONE, NULL);
 }
@@ -56,6 +61,34 @@ static enum stage_verdict check_head(struct request *request)
     return STAGE_NEXT;
 }
 
+/* The ingest listener has few threads, each for one body at a time: what needs none goes elsewhere. */
+static enum stage_verdict check_ingest(struct request *request)
+{
+    const struct openapi_operation *operation = request->route.operation;
+    const struct ingest_connection *ingest = ingest_of(request);
+    if (ingest == NULL)
+        return STAGE_NEXT;
+    if (operation->media == NULL && !text_starts_with(operation->id, TEXT("uploadSession")))
+        return problem_send(request, PROBLEM_NOT_FOUND,
+                            "this listener takes bodies that stream; %.*s is served by the public one (server.listen)",
+                            TEXT_ARGS(operation->id));
+    if (ingest_has_body(ingest) && operation->media == NULL && operation->body == NULL)
+        return problem_send(request, PROBLEM_BODY_NOT_ALLOWED, "%.*s takes no body; send the request without one",
+                            TEXT_ARGS(operation->id));
+    return STAGE_NEXT;
+}
+
+/* Clients say of a POST or DELETE without a body that its length is 0. Of a GET nobody honest says it. */
+static bool has_unwanted_body(struct request *request)
+{
+    h2o_req_t *req = request->h2o;
+    const struct openapi_operation *operation = request->route.operation;
+    if (req->entity.base == NULL || operation->body != NULL || operation->media != NULL)
+        return false;
+    req->http1_is_persistent = 0; /* two lengths that say different things leave something behind */
+    return req->entity.len != 0 || text_equal(operation->method, TEXT("GET"));
+}
+
 static enum stage_verdict stage_route(struct request *request)
 {
     h2o_req_t *req = request->h2o;
@@ -78,13 +111,11 @@ static enum stage_verdict stage_route(struct request *request)
         return problem_send_status(request, STATUS_NOT_FOUND);
     }
     request->binding = &server->bindings[request->route.operation->index];
-    if (req->entity.base != NULL && request->route.operation->body == NULL) {
-        req->http1_is_persistent = 0;
+    if (has_unwanted_body(request))
         return problem_send(request, PROBLEM_BODY_NOT_ALLOWED,
                             "%.*s takes no body; send the request without Content-Length and Transfer-Encoding",
                             TEXT_ARGS(request->binding->operation->id));
-    }
-    return STAGE_NEXT;
+    return check_ingest(request);
 }
 
 static void on_limit(void *context, const struct limit_verdict *verdict)
@@ -181,13 +212,14 @@ static enum stage_verdict stage_customer_limit(struct request *request)
     if (principal == NULL)
         return STAGE_NEXT;
     if (!request->resumed) {
-        char key[16 + 64];
+        char key[9 + 64] = "customer:";
         request->tier = server_tier(request->worker->server, principal->tier, &request->tier_header);
         if (request->tier == NULL)
             return problem_send(request, PROBLEM_UNKNOWN_TIER,
                                 "the token claims a tier that is not configured here; ask the operator");
-        int size = snprintf(key, sizeof(key), "customer:%.*s", TEXT_ARGS(principal->customer));
-        request->limit_wait = limiter_check(request->worker->limiter, text_of(key, (size_t)size), request->tier,
+        size_t size = principal->customer.size < 64 ? principal->customer.size : 64; /* claims end at 41 */
+        memcpy(key + 9, principal->customer.data, size);
+        request->limit_wait = limiter_check(request->worker->limiter, text_of(key, 9 + size), request->tier,
                                             request->binding->weight, on_limit, request);
         if (request->limit_wait != NULL)
             return STAGE_WAIT;
@@ -215,11 +247,12 @@ static struct text header_value(void *context, struct text name)
     return text_of(request->h2o->headers.entries[index].value.base, request->h2o->headers.entries[index].value.len);
 }
 
-/* ?format= wins over Accept. The handler of a dialect chooses by itself: it has more forms. */
+/* ?format= wins over Accept. The handler of a dialect chooses by itself: it has more forms. Where a raw body is taken,
+ * format is the body's. */
 static enum stage_verdict choose_format(struct request *request)
 {
     size_t index = openapi_parameter_index(request->binding->operation, TEXT("format"));
-    if (index == SIZE_MAX || request->binding->operation->open_query)
+    if (index == SIZE_MAX || request->binding->operation->open_query || request->binding->operation->media != NULL)
         return STAGE_NEXT;
     const struct openapi_value *value = &request->values[index];
     if (value->present) {
@@ -235,21 +268,30 @@ static enum stage_verdict choose_format(struct request *request)
                         "format=json|csv|ndjson");
 }
 
-/* Bodies are JSON, whole and small: what streams has a listener of its own. */
-static enum stage_verdict check_body(struct request *request)
+static struct text content_type(const struct request *request)
+{
+    const h2o_headers_t *headers = &request->h2o->headers;
+    ssize_t index = h2o_find_header(headers, H2O_TOKEN_CONTENT_TYPE, -1);
+    struct text type =
+        index < 0 ? TEXT_NONE : text_of(headers->entries[index].value.base, headers->entries[index].value.len);
+    return index < 0 ? TEXT_NONE : text_trim(text_split(&type, ';'));
+}
+
+/* JSON that the contract describes is whole and small. */
+static enum stage_verdict check_json_body(struct request *request)
 {
     const struct openapi_operation *operation = request->route.operation;
     h2o_req_t *req = request->h2o;
     struct text body = text_of(req->entity.base, req->entity.base != NULL ? req->entity.len : 0);
-    ssize_t index = h2o_find_header(&req->headers, H2O_TOKEN_CONTENT_TYPE, -1);
     if (body.size == 0)
         return operation->body_required
                    ? problem_send(request, PROBLEM_INVALID_BODY, "%.*s needs a body of the type application/json",
                                   TEXT_ARGS(operation->id))
                    : STAGE_NEXT;
-    struct text type =
-        index < 0 ? TEXT_NONE : text_of(req->headers.entries[index].value.base, req->headers.entries[index].value.len);
-    if (!text_equal_ignoring_case(text_trim(text_split(&type, ';')), TEXT("application/json")))
+    if (body.size > JSON_BODY_MAX)
+        return problem_send(request, PROBLEM_BODY_TOO_LARGE, "%.*s takes bodies of at most %zu KB, this one has %zu KB",
+                            TEXT_ARGS(operation->id), JSON_BODY_MAX >> 10, body.size >> 10);
+    if (!text_equal_ignoring_case(content_type(request), TEXT("application/json")))
         return problem_send(request, PROBLEM_UNSUPPORTED_MEDIA,
                             "send the body as JSON, with the header Content-Type: application/json");
     struct openapi_mistake mistake = {0};
@@ -257,6 +299,40 @@ static enum stage_verdict check_body(struct request *request)
         return STAGE_NEXT;
     struct problem_mistake told = {.place = "body", .field = mistake.field, .message = mistake.message};
     return problem_send_mistake(request, PROBLEM_INVALID_BODY, &told);
+}
+
+/* What the handler reads: its type only. Without one, or with what curl sends for --data-binary, the bytes tell. */
+static enum stage_verdict check_raw_body(struct request *request)
+{
+    const struct openapi_operation *operation = request->route.operation;
+    struct text type = content_type(request);
+    if (type.data == NULL || text_equal_ignoring_case(type, TEXT("application/x-www-form-urlencoded")))
+        return STAGE_NEXT;
+    for (size_t i = 0; i < operation->media_count; i++)
+        if (text_equal_ignoring_case(type, operation->media[i]))
+            return STAGE_NEXT;
+    struct buffer known;
+    buffer_init(&known, 1024);
+    for (size_t i = 0; i < operation->media_count; i++)
+        buffer_printf(&known, "%s%.*s", i != 0 ? ", " : "", TEXT_ARGS(operation->media[i]));
+    enum stage_verdict verdict = problem_send(
+        request, PROBLEM_UNSUPPORTED_MEDIA, "%.*s takes bodies of the types %.*s; without Content-Type the bytes tell",
+        TEXT_ARGS(operation->id), (int)known.size, known.data);
+    buffer_free(&known);
+    return verdict;
+}
+
+/* A length that the head tells; of chunks it shows when they have come (ingest_relay.c). */
+static enum stage_verdict check_length(struct request *request)
+{
+    const struct ingest_connection *ingest = ingest_of(request);
+    uint64_t most = request->worker->server->config->server.ingest.max_body;
+    uint64_t length = ingest != NULL ? ingest_length(ingest) : 0;
+    if (length <= most || length == UINT64_MAX)
+        return STAGE_NEXT;
+    return problem_send(request, PROBLEM_BODY_TOO_LARGE,
+                        "the body has %llu bytes, at most %llu are taken; send it in parts, or compressed",
+                        (unsigned long long)length, (unsigned long long)most);
 }
 
 static enum stage_verdict stage_validate(struct request *request)
@@ -269,7 +345,9 @@ static enum stage_verdict stage_validate(struct request *request)
             .place = places[mistake.place], .field = mistake.field, .message = mistake.message};
         return problem_send_mistake(request, PROBLEM_INVALID_PARAMETER, &told);
     }
-    if (request->route.operation->body != NULL && check_body(request) != STAGE_NEXT)
+    const struct openapi_operation *operation = request->route.operation;
+    if ((operation->body != NULL && check_json_body(request) != STAGE_NEXT) ||
+        (operation->media != NULL && (check_length(request) != STAGE_NEXT || check_raw_body(request) != STAGE_NEXT)))
         return STAGE_DONE;
     return choose_format(request);
 }

@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "api/customers.h"
 #include "api/request.h"
+#include "api/request_task.h"
 #include "audit/record.h"
 #include "base/log.h"
 
@@ -39,6 +41,17 @@ const char worker_login_check[] =
     " not exists (select 1 from pg_catalog.pg_auth_members m where m.member = r.oid)"
     " from pg_catalog.pg_roles r where r.rolname = current_user";
 
+static enum status create_customers(struct worker *worker, const struct postgres_login *reader, struct failure *failure)
+{
+    const struct server *server = worker->server;
+    if (server->login_key.size == 0)
+        return STATUS_OK;
+    worker->customers = customers_create(worker->loop, server->config, reader, buffer_text(&server->login_key));
+    return worker->customers != NULL
+               ? STATUS_OK
+               : failure_set(failure, STATUS_FAILED, "out of memory while worker %u was made", worker->index);
+}
+
 static enum status create_pools(struct worker *worker, struct failure *failure)
 {
     const struct config *config = worker->server->config;
@@ -71,6 +84,8 @@ static enum status create_pools(struct worker *worker, struct failure *failure)
         status = postgres_create(worker->loop, &scan, &worker->scan, failure);
     if (status == STATUS_OK)
         status = postgres_create(worker->loop, &describe, &worker->describe, failure);
+    if (status == STATUS_OK)
+        status = create_customers(worker, &fast.login, failure);
     return status;
 }
 
@@ -157,6 +172,27 @@ enum status worker_create(struct server *server, unsigned index, struct worker *
     return STATUS_OK;
 }
 
+/* What holds connections to other servers. Their sockets were opened by the worker's thread, and h2o keeps pointers
+ * into that thread's own memory in them: it closes them, unless it never ran. */
+static void close_connections(struct worker *worker)
+{
+    datasets_destroy(worker->datasets);
+    postgres_destroy(worker->fast);
+    postgres_destroy(worker->scan);
+    postgres_destroy(worker->describe);
+    customers_destroy(worker->customers);
+    limiter_destroy(worker->limiter);
+    cache_destroy(worker->cache);
+    cache_destroy(worker->answers);
+    redis_destroy(worker->redis);
+    worker->datasets = NULL;
+    worker->fast = worker->scan = worker->describe = NULL;
+    worker->customers = NULL;
+    worker->limiter = NULL;
+    worker->cache = worker->answers = NULL;
+    worker->redis = NULL;
+}
+
 void worker_destroy(struct worker *worker)
 {
     if (worker == NULL)
@@ -168,16 +204,9 @@ void worker_destroy(struct worker *worker)
     if (worker->listener != NULL && listener_connections(worker->listener) != 0)
         return;
     listener_destroy(worker->listener);
-    datasets_destroy(worker->datasets);
-    verdicts_destroy(worker->verdicts);
-    postgres_destroy(worker->fast);
-    postgres_destroy(worker->scan);
-    postgres_destroy(worker->describe);
-    limiter_destroy(worker->limiter);
-    cache_destroy(worker->cache);
-    cache_destroy(worker->answers);
-    redis_destroy(worker->redis);
+    close_connections(worker);
     tokens_destroy(worker->tokens);
+    verdicts_destroy(worker->verdicts);
     gone_destroy(worker->gone);
     audit_log_destroy(worker->audit);
     request_free_spares(worker);
@@ -195,6 +224,8 @@ static void publish(struct worker *worker)
     metrics->scan_up = postgres_is_up(worker->scan);
     metrics->fast = postgres_statistics(worker->fast);
     metrics->scan = postgres_statistics(worker->scan);
+    if (worker->customers != NULL)
+        metrics->customers = customers_statistics(worker->customers);
     metrics->redis_configured = worker->redis != NULL;
     metrics->redis_up = worker->redis != NULL && redis_is_up(worker->redis);
     if (worker->redis != NULL)
@@ -279,7 +310,8 @@ static void on_stop(struct loop_message *message)
 
 static void run_until(struct worker *worker, uint64_t deadline_ms)
 {
-    while (listener_connections(worker->listener) != 0 && loop_now_ms(worker->loop) < deadline_ms)
+    while ((listener_connections(worker->listener) != 0 || worker->tasks != 0 || atomic_load(&worker->ingested) != 0) &&
+           loop_now_ms(worker->loop) < deadline_ms)
         loop_turn(worker->loop, 100);
 }
 
@@ -306,9 +338,16 @@ static void *run(void *context)
         postgres_stop(worker->fast);
         postgres_stop(worker->scan);
         postgres_stop(worker->describe);
+        customers_stop(worker->customers);
+        for (struct request *request = worker->requests; request != NULL; request = request->next)
+            if (request->task != NULL)
+                tasks_cancel(&request->task->task);
         run_until(worker, loop_now_ms(worker->loop) + LAST_WORDS_MS);
     }
     publish(worker);
+    loop_timer_stop(&worker->publish_timer);
+    if (listener_connections(worker->listener) == 0) /* see worker_destroy */
+        close_connections(worker);
     return NULL;
 }
 

@@ -20,6 +20,7 @@
 #include "query/verdicts.h"
 
 struct request;
+struct customers;
 
 #define WORKER_ASKED 4096
 
@@ -31,8 +32,9 @@ struct worker {
     h2o_context_t context;
     struct listener *listener;
     struct postgres *fast, *scan;
-    struct postgres *describe; /* questions to the catalog: they delay no look-up */
-    struct redis *redis;       /* NULL: not configured */
+    struct postgres *describe;   /* questions to the catalog: they delay no look-up */
+    struct customers *customers; /* NULL: customers have no data of their own here */
+    struct redis *redis;         /* NULL: not configured */
     struct tokens *tokens;
     struct limiter *limiter;
     struct cache *cache;
@@ -46,7 +48,9 @@ struct worker {
     struct request *requests; /* in flight, newest first */
     struct request *spare;    /* recycled */
     size_t spare_count;
+    size_t tasks; /* of requests, on other threads: their ends come to this loop */
     uint64_t next_request;
+    atomic_size_t ingested; /* connections of the ingest listener whose threads may still post to this loop */
     struct loop_timer publish_timer, sweep_timer;
     struct loop_message stop_message;
     bool stopping, started;

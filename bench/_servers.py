@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 POSTGRES_BIN = Path("/usr/lib/postgresql/15/bin")
-SECRET_NAMES = ("postgres", "owner", "reader", "redis", "dev", "cursor")
+SECRET_NAMES = ("postgres", "owner", "reader", "redis", "dev", "cursor", "login")
 
 
 class Failure(Exception):
@@ -139,20 +139,25 @@ class Redis:
 
 
 class Gateway:
-    """One `sluice serve`. `changes` are texts of YAML sections that take the place of the usual ones."""
+    """One `sluice serve`. `uploads` is what the section of that name holds beside its spool, a line each."""
 
-    def __init__(self, world, name, requests="off", redis=True, fast_connections=1, scan_connections=16):
+    def __init__(self, world, name, requests="off", redis=True, fast_connections=1, scan_connections=16, uploads=()):
         self.world = world
-        self.port, self.admin_port, self.process = free_port(), free_port(), None
+        self.port, self.admin_port, self.ingest_port, self.process = free_port(), free_port(), free_port(), None
         self.config, self.log = world.folder / f"{name}.yaml", world.folder / f"{name}.log"
+        spool = world.folder / f"{name}.spool"
+        spool.mkdir(mode=0o700)
         files = world.files
         redis_section = f'redis:\n  address: 127.0.0.1:{world.redis.port}\n  password_file: "{files["redis"]}"\n  prefix: "{name}:"\n'
         self.config.write_text(
             f"server:\n  listen: 127.0.0.1:{self.port}\n  admin: 127.0.0.1:{self.admin_port}\n  workers: 1\n"
+            f"  ingest:\n    listen: 127.0.0.1:{self.ingest_port}\n    connections: 256\n"
             f"database:\n  host: 127.0.0.1\n  port: {world.postgres.port}\n  name: sluice\n  user: sluice_reader\n"
             f'  password_file: "{files["reader"]}"\n  tls: disable\n  fast:\n    connections: {fast_connections}\n'
             f"  scan:\n    connections: {scan_connections}\n"
             f'  admin:\n    user: sluice_owner\n    password_file: "{files["owner"]}"\n'
+            + f'customers:\n  login_key_file: "{files["login"]}"\n'
+            + "".join(f"{line}\n" for line in ("uploads:", f'  spool: "{spool}"', *(f"  {line}" for line in uploads)))
             + (redis_section if redis else "") +
             f'auth:\n  issuer: https://bench.sluice.local\n  audience: sluice\n  keys:\n'
             f'    - {{kid: bench-1, algorithm: HS256, file: "{files["dev"]}"}}\n'
@@ -238,6 +243,9 @@ class World:
         owner = self.files["owner"].read_text()
         self.postgres.psql("postgres", "postgres", "-c", f"create role sluice_owner login createrole createdb password '{owner}'",
                            "-c", "create database sluice owner sluice_owner", "-c", "revoke all on database sluice from public")
+        # As ./dev does: customers shall make no functions.
+        self.postgres.psql("postgres", "sluice", "-c", "revoke usage on language sql, plpgsql from public",
+                           "-c", "grant usage on language sql, plpgsql to sluice_owner")
         Gateway(self, "migrate").command("migrate")
         self.postgres.psql("owner", "sluice", "-f", str(ROOT / "sql" / "demo.sql"), cwd=ROOT)
         self.postgres.psql("postgres", "sluice", "-c", "vacuum analyze")

@@ -1,9 +1,14 @@
 """GET /v1/datasets/{dataset} beside its bars, in one run: PostgreSQL itself for what is read from it, h2o for what is kept.
 
-    ./dev bench rows [--seconds N] [--rounds N] [--connections N,N] [--rows N] [--only WHAT,WHAT]
+    ./dev bench rows [--seconds N] [--rounds N] [--connections N,N] [--crowd N] [--rows N] [--only WHAT,WHAT]
                       [--fast-connections N] [--profile] [--show-sql]
 
-The dataset is a view over a table of stations and days, five measures each; the answer cache is on, as in life. Per round, and for each
+The dataset is a view over a table of stations and days, five measures each; the answer cache is on, as in life. Each side is judged by its
+best number of connections, and these differ: pgbench is at its best with few, because each of its connections is a process of the server's
+that the cores are shared with; the gateway's look-ups with many, because what a turn of its loop has brought leaves together over its few
+connections. So look-ups by key, and pgbench beside them, are measured with a crowd of connections too; pages are not: so many of them at
+once are more than the scan lane queues. wrk works on the same cores, as pgbench does: its script makes the request's head once, as pgbench
+prepares its statement once, and each request is a new path in front of it. Per round, and for each
 number of connections, one after the other: a bare h2o answering as many bytes as a small answer has | that answer, kept | one row by its
 key, where each request asks what nobody asked before | pgbench of its SQL | a page of 1,000 rows, sorted, with the cursor to the next one |
 pgbench of its SQL | the same number of rows as a range of days, without a cursor | pgbench of its SQL. And at its end the whole table:
@@ -64,8 +69,11 @@ vacuum analyze warehouse.station_daily;
 LUA = """
 local stations, days, years = %(stations)d, 28 * 12, %(years)d
 local total = stations * days * years
-local n = 0
-function init(arguments) n = tonumber(arguments[1]) end
+local n, head = 0, nil
+function init(arguments)
+    n = tonumber(arguments[1])
+    head = wrk.format("GET", "/"):match(" HTTP/1.*")
+end
 function request()
     n = n + 1
     local i = (n * 7368787) %% total
@@ -73,7 +81,7 @@ function request()
     i = math.floor(i / stations)
     local year, month, day = %(first_year)d + math.floor(i / days), math.floor(i / 28) %% 12, i %% 28 + 1
     local last = month + 9
-    return wrk.format("GET", string.format(%(path)s))
+    return "GET " .. string.format(%(path)s) .. head
 end
 """
 LUA_WORDS = {"{station}": ("%d", "station"), "{day}": ("%d-%02d-%02d", "year, month + 1, day"),
@@ -124,6 +132,7 @@ def options_of():
     parser.add_argument("--warm-up", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", default="1,8,32")
+    parser.add_argument("--crowd", type=int, default=128, help="connections of one more measurement of look-ups by key; 0: none")
     parser.add_argument("--rows", type=int, default=1000000, help="of the whole table, a multiple of 4000")
     parser.add_argument("--fast-connections", type=int, default=2, help="database.fast.connections of the gateway")
     parser.add_argument("--only", default="", help="measure only these, and their peers: kept,key,page,range,csv,json,ndjson")
@@ -141,6 +150,12 @@ def options_of():
     options.kinds = [what for what in TITLES if not only or what in wanted]
     options.streams = [what for what in STREAMS if not only or what in wanted]
     return options
+
+
+def connections_of(what, options):
+    """How many connections `what`, or its peer, is measured with."""
+    crowd = [options.crowd] if what in ("key", "pgbench key") and options.crowd not in (0, *options.connections) else []
+    return options.connections + crowd
 
 
 class Bench:
@@ -231,8 +246,10 @@ class Bench:
 
     def rounds(self):
         for number in range(self.options.rounds):
-            for connections in self.options.connections:
+            for connections in sorted({number for what in self.options.kinds for number in connections_of(what, self.options)}):
                 for what in self.options.kinds:
+                    if connections not in connections_of(what, self.options):
+                        continue
                     result = self.measure(what, connections)
                     self.results.setdefault((what, connections), []).append(result)
                     print(f"round {number + 1}: {what}, {connections} connections: {result.rate:,.0f}/s", file=sys.stderr)
@@ -247,7 +264,7 @@ class Bench:
         return statistics.median(result.rate for result in self.results[what, connections])
 
     def best(self, what):
-        return max(self.rate(what, connections) for connections in self.options.connections)
+        return max(self.rate(what, connections) for connections in connections_of(what, self.options))
 
     def seconds(self, what):
         return statistics.median(seconds for seconds, *_ in self.times[what])
@@ -263,7 +280,7 @@ class Bench:
         if options.kinds:
             print(f"\n{'':<32}{'connections':>11}{'requests/s':>13}{'median µs':>11}{'p99 µs':>9}{'of its peer':>13}")
         for what in options.kinds:
-            for connections in options.connections:
+            for connections in connections_of(what, options):
                 results = self.results[what, connections]
                 median_us, p99_us = (statistics.median(values) for values in zip(*((r.median_us, r.p99_us) for r in results)))
                 ratio = f"{self.rate(what, connections) / self.rate(TARGETS[what][0], connections):.1%}" if what in TARGETS else ""
@@ -286,8 +303,8 @@ class Bench:
             print(f"  {titles[what]:<24}{reached:>8.1%} of {(titles[peer].strip()):<24} target {target:.0%}: {verdict(reached >= target)}")
 
     def profile(self):
-        connections = self.options.connections[-1]
         for what in self.options.kinds:
+            connections = connections_of(what, self.options)[-1]
             if what in TARGETS and not print_profile(self.world, self.gateway.process, f"{TITLES[what]}, {connections} connections",
                                                      lambda: self.measure(what, connections)):
                 return

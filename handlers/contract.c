@@ -13,14 +13,16 @@
 enum part { PART_PATHS, PART_SCHEMAS, PART_REST };
 
 struct listed {
-    size_t schema;
+    const struct datasets_place *place;
     struct text relation, name;
 };
 
 /* The document in the making: the contract's text with the datasets' paths and rows put in, one dataset at a time. */
 struct contract {
     struct text head, middle, tail; /* of the contract: the paths go in behind head, the rows' schemas behind middle */
-    struct text values[4];          /* of the list's statement */
+    const struct datasets_place *places;
+    size_t place_count;
+    struct text values[DATASETS_LIST_PARAMETERS]; /* of the list's statement */
     struct listed *datasets;
     size_t count, at;
     enum part part;
@@ -91,11 +93,11 @@ static void on_list(void *context, const struct postgres_rows *rows)
     for (size_t i = 0; contract->datasets != NULL && i < postgres_rows_count(rows); i++) {
         struct datasets_listing listing;
         struct buffer name;
-        datasets_list_read(options, rows, i, &listing);
+        datasets_list_read(contract->places, contract->place_count, rows, i, &listing);
         struct listed *listed = &contract->datasets[contract->count];
         buffer_init(&name, 4096);
-        datasets_append_name(options, listing.schema, listing.relation, &name);
-        listed->schema = listing.schema;
+        datasets_append_name(options, listing.place, listing.relation, &name);
+        listed->place = listing.place;
         listed->name = arena_copy(&request->arena, buffer_text(&name));
         buffer_free(&name);
         if (listed->name.data == NULL)
@@ -119,14 +121,12 @@ static enum stage_verdict ask_list(struct request *request, struct contract *con
 {
     static const struct postgres_handlers handlers = {on_list, on_list_done};
     const struct server *server = request->worker->server;
-    size_t *schemas = arena_calloc(&request->arena, server->datasets.schema_count, sizeof(*schemas)), count = 0;
-    for (size_t i = 0; schemas != NULL && i < server->datasets.schema_count; i++)
-        if (named_may_see(request, &server->datasets.schemas[i]))
-            schemas[count++] = i;
-    enum status status = schemas == NULL ? STATUS_TOO_LARGE
-                                         : datasets_list_parameters(&server->datasets, schemas, count, 0, TEXT_NONE,
-                                                                    server->config->warehouse.document_limit,
-                                                                    &request->arena, contract->values);
+    contract->places = named_places(request, &contract->place_count);
+    enum status status =
+        contract->places == NULL
+            ? STATUS_TOO_LARGE
+            : datasets_list_parameters(contract->places, contract->place_count, 0, TEXT_NONE,
+                                       server->config->warehouse.document_limit, &request->arena, contract->values);
     struct postgres_call call = {.statement = datasets_list_statement(), .parameters = contract->values, .whole = true};
     if (status == STATUS_OK)
         status = execute_ask(request, request->worker->scan, &call, &handlers);
@@ -166,6 +166,8 @@ static void on_dataset(void *context, enum status status, const struct dataset *
     struct buffer *out = respond_buffer(&request->respond);
     bool waited = request->dataset_wait != NULL;
     request->dataset_wait = NULL;
+    if (dataset != NULL && !named_may_serve(dataset))
+        dataset = NULL;
     if (status != STATUS_OK && status != STATUS_NOT_FOUND)
         contract->status = status;
     else if (contract->part == PART_SCHEMAS)
@@ -194,7 +196,7 @@ static enum stage_verdict write_parts(struct request *request, struct contract *
         }
         const struct listed *listed = &contract->datasets[contract->at];
         request->dataset_wait =
-            datasets_get(request->worker->datasets, listed->schema, listed->relation, on_dataset, request);
+            datasets_get(request->worker->datasets, listed->place, listed->relation, on_dataset, request);
         if (request->dataset_wait != NULL)
             return STAGE_WAIT;
     }

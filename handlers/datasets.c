@@ -8,6 +8,7 @@
 #include "base/csv.h"
 #include "base/json.h"
 #include "handlers/handlers.h"
+#include "handlers/named.h"
 #include "query/cursor.h"
 #include "query/document.h"
 
@@ -17,21 +18,12 @@ static const char *const parameters[] = {"cursor", "limit", NULL};
 struct list {
     uint64_t limit;
     struct text purpose; /* what its cursors are bound to */
-    struct text values[4];
+    const struct datasets_place *places;
+    size_t place_count;
+    struct text values[DATASETS_LIST_PARAMETERS];
     struct text rest; /* the address of the next page; TEXT_NONE: this was the last one */
     enum status status;
 };
-
-static size_t visible_schemas(const struct request *request, size_t *schemas)
-{
-    const struct datasets_options *options = &request->worker->server->datasets;
-    size_t count = 0;
-    for (size_t i = 0; i < options->schema_count; i++)
-        if (options->schemas[i].scope == NULL ||
-            principal_has_scope(request->principal, text_from_string(options->schemas[i].scope)))
-            schemas[count++] = i;
-    return count;
-}
 
 static enum stage_verdict refuse_cursor(struct request *request)
 {
@@ -43,20 +35,18 @@ static enum stage_verdict plan(struct request *request)
 {
     const struct server *server = request->worker->server;
     struct list *list = arena_calloc(&request->arena, 1, sizeof(*list));
-    size_t *schemas = arena_calloc(&request->arena, server->datasets.schema_count, sizeof(*schemas));
-    if (list == NULL || schemas == NULL)
+    if (list == NULL || (list->places = named_places(request, &list->place_count)) == NULL)
         return problem_send_status(request, STATUS_TOO_LARGE);
     const struct openapi_value *at = request_value(request, CURSOR);
     struct cursor after = {.count = 0};
-    int64_t after_schema = 0;
+    int64_t after_index = 0;
     list->purpose = TEXT("listDatasets");
     list->limit = (uint64_t)request_value(request, LIMIT)->integer;
     if (at->present &&
         (cursor_parse(at->text, server->cursor_key, list->purpose, &request->arena, &after) != STATUS_OK ||
-         after.count != 2 || !text_to_int64(after.values[0], &after_schema)))
+         after.count != 2 || !text_to_int64(after.values[0], &after_index)))
         return refuse_cursor(request);
-    size_t count = visible_schemas(request, schemas);
-    enum status status = datasets_list_parameters(&server->datasets, schemas, count, (size_t)after_schema,
+    enum status status = datasets_list_parameters(list->places, list->place_count, (size_t)after_index,
                                                   at->present ? after.values[1] : TEXT_NONE, list->limit + 1,
                                                   &request->arena, list->values);
     if (status != STATUS_OK)
@@ -101,7 +91,7 @@ static struct text name_of(struct request *request, const struct datasets_listin
 {
     const struct datasets_options *options = &request->worker->server->datasets;
     buffer_clear(memory);
-    datasets_append_name(options, listing->schema, listing->relation, memory);
+    datasets_append_name(options, listing->place, listing->relation, memory);
     return buffer_text(memory);
 }
 
@@ -113,7 +103,7 @@ static void make_rest(struct request *request, const struct datasets_listing *li
     char schema[24];
     struct cursor cursor = {.count = 2};
     buffer_init(&rest, 65536);
-    buffer_printf(&rest, "%zu", listing->schema);
+    buffer_printf(&rest, "%zu", listing->place->index);
     memcpy(schema, rest.data, rest.size);
     cursor.values[0] = text_of(schema, rest.size);
     cursor.values[1] = listing->relation;
@@ -136,7 +126,7 @@ static void on_rows(void *context, const struct postgres_rows *rows)
     buffer_init(&name, 4096);
     for (size_t i = 0; i < postgres_rows_count(rows); i++) {
         struct datasets_listing listing;
-        datasets_list_read(&request->worker->server->datasets, rows, i, &listing);
+        datasets_list_read(list->places, list->place_count, rows, i, &listing);
         if (request->rows == list->limit)
             break;
         if (request->format == ROWS_JSON && request->rows != 0)

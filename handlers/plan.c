@@ -1,4 +1,4 @@
-/* POST /v1/query/plan: how a dataset's address would be answered, without its rows. */
+/* POST /v1/query/plan: how a dataset's address, or SQL of the caller's own, would be answered, without its rows. */
 #include <jansson.h>
 
 #include "api/execute.h"
@@ -6,6 +6,7 @@
 #include "base/encoding.h"
 #include "base/json.h"
 #include "handlers/handlers.h"
+#include "handlers/own_sql.h"
 #include "handlers/read.h"
 
 static const char *const parameters[] = {NULL};
@@ -46,7 +47,32 @@ static bool read_url(struct request *request, struct read *read)
     return true;
 }
 
-static enum stage_verdict plan(struct request *request)
+/* The contract has checked the members; which of them there are decides what request->handler_state is. */
+static enum stage_verdict choose(struct request *request, bool *is_sql)
+{
+    static const struct problem_mistake mistake = {
+        .place = "body", .field = "", .message = "needs either url, a dataset's address, or sql, a SELECT"};
+    json_t *body = own_sql_body(request);
+    if (body == NULL)
+        return STAGE_DONE;
+    bool url = json_object_get(body, "url") != NULL, rest = json_object_size(body) > 1;
+    *is_sql = json_object_get(body, "sql") != NULL;
+    json_decref(body);
+    return *is_sql == url || (url && rest) ? problem_send_mistake(request, PROBLEM_INVALID_BODY, &mistake) : STAGE_NEXT;
+}
+
+static enum stage_verdict plan_sql(struct request *request)
+{
+    if (request->resumed)
+        return own_sql_resume(request);
+    struct own_sql *own = arena_calloc(&request->arena, 1, sizeof(*own));
+    if (own == NULL)
+        return problem_send_status(request, STATUS_TOO_LARGE);
+    own->dry = true;
+    return own_sql_begin(request, own);
+}
+
+static enum stage_verdict plan_url(struct request *request)
 {
     if (request->resumed)
         return read_resume(request);
@@ -62,6 +88,14 @@ static enum stage_verdict plan(struct request *request)
     if (!read_url(request, &planned->read))
         return refuse_url(request);
     return read_begin(request, &planned->read);
+}
+
+static enum stage_verdict plan(struct request *request)
+{
+    bool is_sql;
+    if (choose(request, &is_sql) != STAGE_NEXT)
+        return STAGE_DONE;
+    return is_sql ? plan_sql(request) : plan_url(request);
 }
 
 static void append_figure(struct json *json, const char *key, bool known, double value)
@@ -101,9 +135,9 @@ static void append_parameters(struct json *json, const struct plan *plan)
     json_close_array(json);
 }
 
-static void append_plan(struct json *json, const struct request *request, struct text narrow)
+static void append_plan(struct json *json, const struct request *request, const struct rules_budget *budget,
+                        enum rules_excess excess, struct text narrow)
 {
-    const struct read *read = request->handler_state;
     const struct plan *plan = &request->plan;
     json_open_object(json);
     json_field_string(json, "target", plan_target_name(plan->target));
@@ -111,25 +145,28 @@ static void append_plan(struct json *json, const struct request *request, struct
     json_field_text(json, "relation", plan->relation);
     json_field_string(json, "sql", plan->statement.sql);
     append_parameters(json, plan);
-    append_figures(json, &plan->estimate, &read->budget);
+    append_figures(json, &plan->estimate, budget);
     json_field_string(json, "cache", plan->cache == PLAN_CACHE_VERSION ? "version" : "none");
-    json_field_string(json, "verdict", read->excess == RULES_WITHIN ? "runs" : "refused");
-    json_field_text(json, "narrow", read->excess == RULES_WITHIN ? TEXT_NONE : narrow);
+    json_field_string(json, "verdict", excess == RULES_WITHIN ? "runs" : "refused");
+    json_field_text(json, "narrow", excess == RULES_WITHIN ? TEXT_NONE : narrow);
     json_close_object(json);
 }
 
 static enum stage_verdict execute(struct request *request)
 {
+    const struct own_sql *own = request->handler_state;
     const struct read *read = request->handler_state;
+    bool is_sql = request->dataset == NULL; /* SQL reads relations, not a dataset */
     struct respond_head head = {.status = 200,
                                 .reason = "OK",
                                 .content_type = TEXT("application/json"),
                                 .cache_control = "no-store",
                                 .whole = true};
-    struct text narrow = rules_narrow(request->dataset, &read->select, &request->arena);
+    struct text narrow = is_sql ? TEXT("filter by an indexed column, aggregate, or give a limit")
+                                : rules_narrow(request->dataset, &read->select, &request->arena);
     respond_begin(request, &head, NULL);
     struct json json = json_writer(respond_buffer(&request->respond));
-    append_plan(&json, request, narrow);
+    append_plan(&json, request, is_sql ? &own->budget : &read->budget, is_sql ? own->excess : read->excess, narrow);
     buffer_append_char(json.buffer, '\n');
     if (json.buffer->failed)
         return problem_send_status(request, STATUS_TOO_LARGE);

@@ -178,9 +178,8 @@ static enum stage_verdict parse_query(struct request *request, struct read *read
 /* Where a relation asks who reads, and in whose time zone: settings of this one statement. */
 static bool add_settings(struct request *request, const struct read *read)
 {
-    const struct principal *principal = request->principal;
     struct plan *plan = &request->plan;
-    struct postgres_setting *settings = arena_calloc(&request->arena, 5, sizeof(*settings));
+    struct postgres_setting *settings = arena_calloc(&request->arena, NAMED_SETTINGS + 1, sizeof(*settings));
     if (settings == NULL)
         return false;
     plan->settings = settings;
@@ -189,23 +188,12 @@ static bool add_settings(struct request *request, const struct read *read)
         settings[plan->setting_count++] = (struct postgres_setting){"TimeZone", read->prefer.timezone};
         plan->statement.binary = false; /* which knows no zone but UTC */
     }
-    if (!request->dataset->asks_caller)
+    /* In a customer's lane always: with settings goes the look at who it is that asks. */
+    if (!request->dataset->asks_caller && plan->lane != PLAN_CUSTOMER)
         return true;
-    struct buffer scopes;
-    buffer_init(&scopes, 65536);
-    for (size_t i = 0; i < principal->scope_count; i++) {
-        buffer_append(&scopes, " ", i != 0);
-        buffer_append_text(&scopes, principal->scopes[i]);
-    }
-    struct text kept = scopes.size != 0 ? arena_copy(&request->arena, buffer_text(&scopes)) : TEXT("");
-    bool failed = scopes.failed || kept.data == NULL;
-    buffer_free(&scopes);
-    struct text tier = request->tier != NULL ? text_from_string(request->tier->name) : TEXT("");
-    settings[plan->setting_count++] = (struct postgres_setting){"sluice.customer", principal->customer};
-    settings[plan->setting_count++] = (struct postgres_setting){"sluice.subject", principal->subject};
-    settings[plan->setting_count++] = (struct postgres_setting){"sluice.tier", tier};
-    settings[plan->setting_count++] = (struct postgres_setting){"sluice.scopes", kept};
-    return !failed;
+    struct postgres_setting *caller = settings + plan->setting_count;
+    plan->setting_count += NAMED_SETTINGS;
+    return named_settings(request, caller);
 }
 
 /* A page goes on where it ends if that costs no sort that nobody asked for. */
@@ -234,7 +222,7 @@ static enum stage_verdict make_plan(struct request *request, struct read *read)
     if (status != STATUS_OK)
         return read_error_mistake(request, status, &mistake);
     *plan = (struct plan){.target = rules_target(request->dataset),
-                          .lane = rules_lane(&read->select),
+                          .lane = rules_lane(request->dataset, &read->select),
                           .cache = rules_cache(request->dataset),
                           .relation = request->dataset->name,
                           .statement = read->select.statement,
@@ -317,8 +305,10 @@ static enum stage_verdict ask_estimate(struct request *request, struct read *rea
 {
     static const struct postgres_handlers handlers = {on_estimate_rows, on_estimate_done};
     struct plan *plan = &request->plan;
-    if (!rules_needs_estimate(plan) || verdicts_find(request->worker->verdicts, request->dataset,
-                                                     read_verdict_id(read, &plan->statement), &plan->estimate))
+    if (!rules_needs_estimate(plan))
+        return judge(request, read);
+    plan->verdict = read_verdict_id(read, &plan->statement);
+    if (verdicts_find(request->worker->verdicts, request->dataset, plan->verdict, &plan->estimate))
         return judge(request, read);
     struct postgres_statement *explain = arena_alloc(&request->arena, sizeof(*explain));
     if (explain == NULL || verdicts_explain(&plan->statement, &request->arena, explain) != STATUS_OK)
@@ -329,7 +319,7 @@ static enum stage_verdict ask_estimate(struct request *request, struct read *rea
                                  .setting_count = plan->setting_count,
                                  .whole = true};
     read->step = READ_ESTIMATE;
-    enum status status = execute_ask(request, request->worker->scan, &call, &handlers);
+    enum status status = execute_ask(request, execute_lane(request), &call, &handlers);
     return status == STATUS_OK ? STAGE_WAIT : problem_send_status(request, status);
 }
 
@@ -362,8 +352,7 @@ enum stage_verdict read_resume(struct request *request)
         read_refuse(request, &read->error);
         return STAGE_DONE;
     }
-    verdicts_keep(request->worker->verdicts, request->dataset, read_verdict_id(read, &request->plan.statement),
-                  &request->plan.estimate);
+    verdicts_keep(request->worker->verdicts, request->dataset, request->plan.verdict, &request->plan.estimate);
     return judge(request, read);
 }
 

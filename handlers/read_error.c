@@ -112,6 +112,13 @@ void read_error_send(struct request *request, const struct select_plan *select, 
         problem_send_mistake(request, mistakes[i].problem, &told);
         return;
     }
+    if (request->plan.lane == PLAN_CUSTOMER && strncmp(error->sqlstate, "22", 2) == 0) {
+        problem_send(request, PROBLEM_BAD_REQUEST,
+                     "what defines %.*s failed on a value of its data (SQLSTATE %s); correct its definition, or filter "
+                     "the rows that it fails on",
+                     TEXT_ARGS(request->plan.relation), error->sqlstate);
+        return;
+    }
     bool ours = error->status == STATUS_INVALID || error->status == STATUS_FAILED;
     if (ours)
         log_error(request, error);

@@ -1,5 +1,4 @@
 /* GET /v1/datasets/{dataset}: its rows, in the row dialect. */
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "api/execute.h"
@@ -13,6 +12,7 @@
 #include "query/verdicts.h"
 
 #define KEY_PARTS 8
+#define RANGE_SIZE 64 /* bytes: three numbers of 20 digits, '-' and '/' */
 #define IDENTITY_CEILING ((size_t)256 << 10)
 
 enum { DATASET };
@@ -172,20 +172,24 @@ static void keep_answer(struct request *request, struct rows *rows)
 /* first-last/total, with * for what is not known and for an empty span. */
 static struct text content_range(struct request *request, const struct rows *rows, uint64_t count)
 {
-    char *text = arena_alloc(&request->arena, 64);
-    int size;
+    char *text = arena_alloc(&request->arena, RANGE_SIZE);
+    struct buffer range;
     if (text == NULL)
         return TEXT_NONE;
-    unsigned long long first = rows->read.offset, last = first + count - 1, total = rows->count.total;
-    if (count != 0 && rows->count.known)
-        size = snprintf(text, 64, "%llu-%llu/%llu", first, last, total);
-    else if (count != 0)
-        size = snprintf(text, 64, "%llu-%llu/*", first, last);
-    else if (rows->count.known)
-        size = snprintf(text, 64, "*/%llu", total);
+    buffer_init_on(&range, text, RANGE_SIZE, RANGE_SIZE);
+    if (count != 0) {
+        buffer_append_uint64(&range, rows->read.offset);
+        buffer_append_char(&range, '-');
+        buffer_append_uint64(&range, rows->read.offset + count - 1);
+    } else {
+        buffer_append_char(&range, '*');
+    }
+    buffer_append_char(&range, '/');
+    if (rows->count.known)
+        buffer_append_uint64(&range, rows->count.total);
     else
-        size = snprintf(text, 64, "*/*");
-    return text_of(text, (size_t)size);
+        buffer_append_char(&range, '*');
+    return buffer_text(&range);
 }
 
 /* Behind a cursor nobody knows how many rows came before. */
@@ -198,7 +202,8 @@ static struct text content_location(struct request *request, const struct read *
 {
     static const char *const without[] = {NULL};
     struct buffer location;
-    buffer_init(&location, IDENTITY_CEILING);
+    char first[512];
+    buffer_init_on(&location, first, sizeof(first), IDENTITY_CEILING);
     document_append_path(&location, read->named.name);
     buffer_append_char(&location, '?');
     read_append_query(read, without, &location);

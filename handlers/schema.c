@@ -4,6 +4,7 @@
 #include "handlers/handlers.h"
 #include "handlers/named.h"
 #include "query/document.h"
+#include "query/rules.h"
 #include "query/verdicts.h"
 
 #define LATEST_COST 20000 /* of asking for the newest row, in PostgreSQL's units: what costs more is not told */
@@ -16,6 +17,7 @@ struct schema {
     struct named named;
     enum step step;
     struct postgres_statement latest_statement, explain;
+    struct postgres_setting settings[NAMED_SETTINGS]; /* with a customer's lane */
     struct plan_estimate estimate;
     struct text latest; /* the time column's newest value; TEXT_NONE: not known */
 };
@@ -96,7 +98,13 @@ static enum stage_verdict ask(struct request *request, enum step step, const str
     struct schema *schema = request->handler_state;
     struct postgres_call call = {.statement = statement, .whole = true};
     schema->step = step;
-    return execute_ask(request, request->worker->scan, &call, &handlers) == STATUS_OK ? STAGE_WAIT : answer(request);
+    if (request->plan.lane == PLAN_CUSTOMER) {
+        if (!named_settings(request, schema->settings))
+            return answer(request);
+        call.settings = schema->settings;
+        call.setting_count = NAMED_SETTINGS;
+    }
+    return execute_ask(request, execute_lane(request), &call, &handlers) == STATUS_OK ? STAGE_WAIT : answer(request);
 }
 
 static enum stage_verdict execute(struct request *request)
@@ -124,7 +132,10 @@ static enum stage_verdict plan(struct request *request)
     }
     enum stage_verdict verdict = named_find(request, &((struct schema *)request->handler_state)->named);
     if (verdict == STAGE_NEXT) {
-        request->plan = (struct plan){.target = PLAN_WAREHOUSE, .lane = PLAN_SCAN, .relation = request->dataset->name};
+        enum plan_target target = rules_target(request->dataset);
+        request->plan = (struct plan){.target = target,
+                                      .lane = target == PLAN_WAREHOUSE ? PLAN_SCAN : PLAN_CUSTOMER,
+                                      .relation = request->dataset->name};
         request->has_plan = true;
     }
     return verdict;

@@ -106,6 +106,24 @@ static enum status read_security(struct loader *loader, const struct yaml_node *
     return STATUS_OK;
 }
 
+/* The media types of a body that the operation's handler reads as it comes: a content without a schema for JSON. */
+static enum status read_media(struct loader *loader, const struct yaml_node *content,
+                              struct openapi_operation *operation)
+{
+    struct text *media = arena_calloc(&loader->document->arena, content->count, sizeof(*media));
+    if (media == NULL)
+        return loader_out_of_memory(loader);
+    for (size_t i = 0; i < content->count; i++) {
+        media[i] = content->pairs[i].key->text;
+        if (yaml_get(content->pairs[i].value, "schema") != NULL)
+            return loader_refuse(loader, content->pairs[i].value,
+                                 "only a body of application/json alone is validated; leave the schema out");
+    }
+    operation->media = media;
+    operation->media_count = content->count;
+    return STATUS_OK;
+}
+
 static enum status read_body(struct loader *loader, const struct yaml_node *node, struct openapi_operation *operation)
 {
     const struct yaml_node *body = yaml_get(node, "requestBody"), *required;
@@ -114,13 +132,15 @@ static enum status read_body(struct loader *loader, const struct yaml_node *node
     enum status status = schema_resolve(&loader->compiler, body, &body);
     if (status != STATUS_OK)
         return status;
-    const struct yaml_node *schema = yaml_get(yaml_get(yaml_get(body, "content"), "application/json"), "schema");
-    if (schema == NULL)
-        return loader_refuse(loader, body, "a request body needs a schema for application/json");
+    const struct yaml_node *content = yaml_get(body, "content");
+    const struct yaml_node *schema = yaml_get(yaml_get(content, "application/json"), "schema");
+    if (content == NULL || content->kind != YAML_MAPPING || content->count == 0)
+        return loader_refuse(loader, body, "a request body needs the media types of its content");
     required = yaml_get(body, "required");
     if (required != NULL && !yaml_to_bool(required, &operation->body_required))
         return loader_refuse(loader, required, "required must be true or false");
-    return schema_compile(&loader->compiler, schema, &operation->body);
+    return schema != NULL && content->count == 1 ? schema_compile(&loader->compiler, schema, &operation->body)
+                                                 : read_media(loader, content, operation);
 }
 
 /* Compiles the schemas that the members of `map` (media types, or headers) hold. */

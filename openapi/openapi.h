@@ -42,7 +42,10 @@ struct openapi_operation {
     /* An exploded object of strings stands among the query's parameters: the whole query is the handler's to read, and
      * what is declared of it is documentation: values of query parameters are never present. */
     bool open_query;
-    const struct openapi_schema *body; /* of application/json; NULL: takes no body */
+    const struct openapi_schema *body; /* of application/json; NULL: takes no body, or one that is not validated here */
+    /* A body that the handler reads as it comes (no schema stands there): its media types; never with `body`. */
+    const struct text *media;
+    size_t media_count;
     bool body_required;
 };
 

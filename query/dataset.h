@@ -41,9 +41,11 @@ struct dataset_thing {
 struct dataset {
     struct arena arena;
     unsigned references;
-    struct text name; /* as callers write it: bare in the first schema, else "schema.name" */
-    struct text schema, relation;
-    struct text sql_name; /* quoted */
+    struct text name;             /* as callers write it: bare in the first schema, else "schema.name" */
+    struct text schema, relation; /* as the database names them */
+    struct text role;             /* whose it is read as: a customer's; TEXT_NONE: the reader's */
+    struct text prefix;           /* what stands before the name; TEXT_NONE: it is bare */
+    struct text sql_name;         /* quoted */
     uint32_t oid;
     enum dataset_kind kind;
     struct text description;
@@ -61,6 +63,9 @@ struct dataset {
                                  days" */
     double row_estimate;      /* reltuples of the tables under it; -1: not known */
     bool asks_caller;         /* its definition, a policy or a function under it asks for a sluice.* setting */
+    /* A customer's own: what he made with SQL on his own login, here and under it, passes the check of his SQL. The
+     * warehouse's is always. */
+    bool served;
     bool moves; /* its definition reads a clock or is volatile: the same version may answer otherwise a moment later */
     const struct text *bases; /* "schema.table": the tables under it */
     size_t base_count;

@@ -9,13 +9,13 @@
 
 #define MAX_ENTRIES 1000000
 #define MAX_ABSENT 4096
-#define MAX_LOADS 1024 /* under way at once */
-#define STALE_MS 60000 /* how long a description may stand in while the database is away */
-#define REPEATS 3      /* of a question whose relation was dropped meanwhile */
-#define RETRY_MS 200   /* between two questions while one stands in */
-#define SAY_MS 10000   /* between two lines of the log about failed descriptions */
-#define KEY_MAX (sizeof(uint32_t) + DATASETS_NAME_MAX)
-#define ENTRY_OVERHEAD 160 /* bytes of the LRU's own for an entry, and of the heap's */
+#define MAX_LOADS 1024                        /* under way at once */
+#define STALE_MS 60000                        /* how long a description may stand in while the database is away */
+#define REPEATS 3                             /* of a question whose relation was dropped meanwhile */
+#define RETRY_MS 200                          /* between two questions while one stands in */
+#define SAY_MS 10000                          /* between two lines of the log about failed descriptions */
+#define KEY_MAX (4 * (DATASETS_NAME_MAX + 1)) /* schema, role, prefix, relation, each with a NUL behind */
+#define ENTRY_OVERHEAD 160                    /* bytes of the LRU's own for an entry, and of the heap's */
 
 struct datasets_wait {
     struct datasets_wait *previous, *next; /* of its load */
@@ -35,7 +35,9 @@ struct datasets_load {
     unsigned repeats;
     bool overtaken; /* it began before somebody knew better: nobody joins it, and nothing of it is kept */
     uint64_t started_ms, hash;
-    size_t schema, key_size;
+    struct datasets_place place; /* its texts stand in the key, as the relation does */
+    struct text relation;
+    size_t key_size;
     char key[KEY_MAX];
 };
 
@@ -232,11 +234,10 @@ static void on_rows(void *context, const struct postgres_rows *rows)
 {
     struct datasets_load *load = context;
     struct failure failure = {0};
-    struct text relation = text_of(load->key + sizeof(uint32_t), load->key_size - sizeof(uint32_t));
     if (postgres_rows_count(rows) == 0)
         return; /* the status stands for that */
-    load->status = describe_read(postgres_rows_value(rows, 0, 0), &load->datasets->options, load->schema, relation,
-                                 &load->described, &failure);
+    load->status = describe_read(postgres_rows_value(rows, 0, 0), &load->datasets->options, &load->place,
+                                 load->relation, &load->described, &failure);
     if (load->status != STATUS_OK) {
         log_event(LOG_ERROR, "dataset_description_failed", "%s", failure.message);
         load->status = STATUS_FAILED;
@@ -277,7 +278,8 @@ static void on_done(void *context, const struct postgres_error *error)
     unlink_load(load);
     if (status == STATUS_OK && !load->overtaken)
         keep_entry(datasets, key, load->hash, load->described);
-    else if (status == STATUS_NOT_FOUND && !load->overtaken)
+    else if (status == STATUS_NOT_FOUND && !load->overtaken &&
+             load->place.role.data == NULL) /* his own: he may have just made it */
         keep_absent(datasets, key, load->hash, load->started_ms + datasets->options.check_ms);
     struct datasets_entry *old =
         status != STATUS_OK && status != STATUS_NOT_FOUND ? find_stale(datasets, key, load->hash) : NULL;
@@ -298,26 +300,33 @@ static enum status ask(struct datasets_load *load)
 {
     static const struct postgres_handlers handlers = {on_rows, on_done};
     struct datasets *datasets = load->datasets;
-    struct text values[] = {text_from_string(datasets->options.schemas[load->schema].name),
-                            text_of(load->key + sizeof(uint32_t), load->key_size - sizeof(uint32_t))};
+    struct text values[] = {load->place.schema, load->relation, load->place.role};
     struct postgres_call call = {.statement = describe_statement(), .parameters = values, .whole = true};
     load->status = STATUS_NOT_FOUND;
     return postgres_start(datasets->pool, &call, &handlers, load, &load->query);
 }
 
-static struct datasets_load *start_load(struct datasets *datasets, size_t schema, struct text key, uint64_t hash,
-                                        enum status *status)
+/* From a key. None of the four holds a NUL. */
+static void read_key(struct datasets_load *load)
+{
+    struct text rest = text_of(load->key, load->key_size), *const parts[] = {&load->place.schema, &load->place.role,
+                                                                             &load->place.prefix, &load->relation};
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        struct text part = text_split(&rest, '\0');
+        *parts[i] = part.size != 0 ? part : TEXT_NONE;
+    }
+}
+
+static struct datasets_load *start_load(struct datasets *datasets, struct text key, uint64_t hash, enum status *status)
 {
     *status = STATUS_BUSY;
     struct datasets_load *load = datasets->load_count < MAX_LOADS ? malloc(sizeof(*load)) : NULL;
     if (load == NULL)
         return NULL;
-    *load = (struct datasets_load){.datasets = datasets,
-                                   .schema = schema,
-                                   .started_ms = loop_now_ms(datasets->loop),
-                                   .hash = hash,
-                                   .key_size = key.size};
+    *load = (struct datasets_load){
+        .datasets = datasets, .started_ms = loop_now_ms(datasets->loop), .hash = hash, .key_size = key.size};
     memcpy(load->key, key.data, key.size);
+    read_key(load);
     *status = ask(load);
     if (*status != STATUS_OK) {
         free(load);
@@ -370,26 +379,43 @@ static bool answer_known(struct datasets *datasets, struct text key, uint64_t ha
     return true;
 }
 
-struct datasets_wait *datasets_get(struct datasets *datasets, size_t schema, struct text relation,
+/* False: no relation has such a name, or stands in such a place. */
+static bool make_key(const struct datasets_place *place, struct text relation, char bytes[KEY_MAX], struct text *key)
+{
+    const struct text parts[] = {place->schema, place->role, place->prefix, relation};
+    size_t size = 0;
+    if (place->schema.size == 0 || relation.size == 0 || !text_is_utf8(relation))
+        return false;
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        if (parts[i].size > DATASETS_NAME_MAX)
+            return false;
+        if (parts[i].size != 0 && memchr(parts[i].data, '\0', parts[i].size) != NULL)
+            return false;
+        if (parts[i].size != 0)
+            memcpy(bytes + size, parts[i].data, parts[i].size);
+        size += parts[i].size;
+        bytes[size++] = '\0';
+    }
+    *key = text_of(bytes, size);
+    return true;
+}
+
+struct datasets_wait *datasets_get(struct datasets *datasets, const struct datasets_place *place, struct text relation,
                                    datasets_answer on_answer, void *context)
 {
     char bytes[KEY_MAX];
-    uint32_t number = (uint32_t)schema;
+    struct text key;
     enum status status = STATUS_NOT_FOUND;
-    if (schema >= datasets->options.schema_count || relation.size == 0 || relation.size > DATASETS_NAME_MAX ||
-        memchr(relation.data, '\0', relation.size) != NULL || !text_is_utf8(relation)) {
+    if (!make_key(place, relation, bytes, &key)) {
         on_answer(context, status, NULL);
         return NULL;
     }
-    memcpy(bytes, &number, sizeof(number));
-    memcpy(bytes + sizeof(number), relation.data, relation.size);
-    struct text key = text_of(bytes, sizeof(number) + relation.size);
     uint64_t hash = hash_text(key);
     if (answer_known(datasets, key, hash, on_answer, context))
         return NULL;
     struct datasets_load *load = find_load(datasets, key, hash);
     if (load == NULL)
-        load = start_load(datasets, schema, key, hash, &status);
+        load = start_load(datasets, key, hash, &status);
     else
         datasets->statistics.hits++;
     struct datasets_wait *wait = load != NULL ? add_wait(load, on_answer, context) : NULL;
@@ -407,12 +433,9 @@ void datasets_forget(struct datasets *datasets, const struct dataset *dataset)
 {
     ((struct dataset *)(uintptr_t)dataset)->checked_ms = 0;
     for (size_t i = 0; i < DATASETS_BUCKETS; i++)
-        for (struct datasets_load *load = datasets->loads[i]; load != NULL; load = load->next) {
-            struct text relation = text_of(load->key + sizeof(uint32_t), load->key_size - sizeof(uint32_t));
+        for (struct datasets_load *load = datasets->loads[i]; load != NULL; load = load->next)
             load->overtaken |=
-                text_equal(relation, dataset->relation) &&
-                text_equal(text_from_string(datasets->options.schemas[load->schema].name), dataset->schema);
-        }
+                text_equal(load->relation, dataset->relation) && text_equal(load->place.schema, dataset->schema);
 }
 
 struct datasets_statistics datasets_statistics(const struct datasets *datasets)

@@ -9,8 +9,8 @@
 
 #define MAX_ASKED 1000 /* the most recently used; the others are asked for before they are used */
 #define ARRAY_CEILING ((size_t)64 << 20)
-#define PARAMETERS 7
-enum { SNAPSHOT, SCHEMAS, RELATIONS, NUMBERS, KINDS, OIDS, BASES };
+#define PARAMETERS 8
+enum { SNAPSHOT, SCHEMAS, RELATIONS, NUMBERS, KINDS, OIDS, BASES, ROLES };
 
 struct base { /* a tracked one, of the answer */
     struct text name;
@@ -191,6 +191,7 @@ static void append_dataset(struct buffer *arrays, const struct dataset *dataset,
     char digits[24];
     datasets_append_element(&arrays[SCHEMAS], dataset->schema);
     datasets_append_element(&arrays[RELATIONS], dataset->relation);
+    datasets_append_element(&arrays[ROLES], dataset->role);
     for (size_t i = 0; i < dataset->thing_count; i++) {
         if (dataset->things[i].kind == 's') /* by its name */
             continue;

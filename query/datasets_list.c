@@ -23,10 +23,30 @@ void datasets_close_array(struct buffer *array)
     buffer_append_char(array, '}');
 }
 
+struct datasets_place datasets_place_of(const struct datasets_options *options, size_t schema)
+{
+    struct text name = text_from_string(options->schemas[schema].name);
+    return (struct datasets_place){.schema = name, .prefix = schema != 0 ? name : TEXT_NONE, .index = schema};
+}
+
+bool datasets_is_reserved(struct text prefix)
+{
+    static const char *const reserved[] = {"uploads", "analytics", "shared", "jobs"};
+    for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++)
+        if (text_equal(prefix, text_from_string(reserved[i])))
+            return true;
+    return false;
+}
+
 /* As a name of another schema would be taken: "a.b" is one of the first schema only if no schema `a` is served. */
 static bool looks_qualified(const struct datasets_options *options, struct text relation)
 {
-    for (size_t i = 0; memchr(relation.data, '.', relation.size) != NULL && i < options->schema_count; i++) {
+    struct text rest = relation;
+    if (memchr(relation.data, '.', relation.size) == NULL)
+        return false;
+    if (datasets_is_reserved(text_split(&rest, '.')))
+        return true;
+    for (size_t i = 0; i < options->schema_count; i++) {
         size_t size = strlen(options->schemas[i].name);
         if (relation.size > size && relation.data[size] == '.' &&
             memcmp(relation.data, options->schemas[i].name, size) == 0)
@@ -35,11 +55,11 @@ static bool looks_qualified(const struct datasets_options *options, struct text 
     return false;
 }
 
-void datasets_append_name(const struct datasets_options *options, size_t schema, struct text relation,
-                          struct buffer *out)
+void datasets_append_name(const struct datasets_options *options, const struct datasets_place *place,
+                          struct text relation, struct buffer *out)
 {
-    if (schema != 0 || looks_qualified(options, relation)) {
-        buffer_append_string(out, options->schemas[schema].name);
+    if (place->prefix.data != NULL || looks_qualified(options, relation)) {
+        buffer_append_text(out, place->prefix.data != NULL ? place->prefix : place->schema);
         buffer_append_char(out, '.');
     }
     buffer_append_text(out, relation);
@@ -77,42 +97,59 @@ const struct postgres_statement *datasets_list_statement(void)
     return describe_list_statement();
 }
 
-enum status datasets_list_parameters(const struct datasets_options *options, const size_t *schemas, size_t schema_count,
-                                     size_t after_schema, struct text after_relation, uint64_t limit,
-                                     struct arena *arena, struct text values[4])
+/* The first place that is not behind us. */
+static size_t skip_places(const struct datasets_place *places, size_t count, size_t after_index)
 {
-    struct buffer names, count;
-    bool goes_on = after_relation.data != NULL && after_schema < options->schema_count;
+    size_t first = 0;
+    while (first < count && places[first].index < after_index)
+        first++;
+    return first;
+}
+
+enum status datasets_list_parameters(const struct datasets_place *places, size_t count, size_t after_index,
+                                     struct text after_relation, uint64_t limit, struct arena *arena,
+                                     struct text values[DATASETS_LIST_PARAMETERS])
+{
+    struct buffer names, roles, digits;
+    size_t first = after_relation.data != NULL ? skip_places(places, count, after_index) : 0;
+    /* A place that the caller may see no more: from the next one's start. */
+    bool within = after_relation.data != NULL && first < count && places[first].index == after_index;
     buffer_init(&names, (size_t)1 << 20);
-    buffer_init(&count, 32);
-    for (size_t i = 0; i < schema_count; i++)
-        if (!goes_on || schemas[i] >= after_schema)
-            datasets_append_element(&names, text_from_string(options->schemas[schemas[i]].name));
+    buffer_init(&roles, (size_t)1 << 20);
+    buffer_init(&digits, 32);
+    for (size_t i = first; i < count; i++) {
+        datasets_append_element(&names, places[i].schema);
+        datasets_append_element(&roles, places[i].role);
+    }
     datasets_close_array(&names);
-    buffer_append_uint64(&count, limit < INT64_MAX ? limit : INT64_MAX);
+    datasets_close_array(&roles);
+    buffer_append_uint64(&digits, limit < INT64_MAX ? limit : INT64_MAX);
     values[0] = arena_copy(arena, buffer_text(&names));
-    values[1] = goes_on ? arena_copy(arena, text_from_string(options->schemas[after_schema].name)) : TEXT_NONE;
-    values[2] = goes_on ? arena_copy(arena, after_relation) : TEXT_NONE;
-    values[3] = arena_copy(arena, buffer_text(&count));
-    bool failed = names.failed || values[0].data == NULL || values[3].data == NULL ||
-                  (goes_on && (values[1].data == NULL || values[2].data == NULL));
+    values[1] = within ? arena_copy(arena, places[first].schema) : TEXT_NONE;
+    values[2] = within ? arena_copy(arena, after_relation) : TEXT_NONE;
+    values[3] = arena_copy(arena, buffer_text(&digits));
+    values[4] = arena_copy(arena, buffer_text(&roles));
+    bool failed = names.failed || roles.failed || values[0].data == NULL || values[3].data == NULL ||
+                  values[4].data == NULL || (within && (values[1].data == NULL || values[2].data == NULL));
     buffer_free(&names);
-    buffer_free(&count);
+    buffer_free(&roles);
+    buffer_free(&digits);
     return failed ? STATUS_TOO_LARGE : STATUS_OK;
 }
 
-void datasets_list_read(const struct datasets_options *options, const struct postgres_rows *rows, size_t row,
+void datasets_list_read(const struct datasets_place *places, size_t count, const struct postgres_rows *rows, size_t row,
                         struct datasets_listing *listing)
 {
     struct text schema = postgres_rows_value(rows, row, 0), kind = postgres_rows_value(rows, row, 2),
                 estimate = postgres_rows_value(rows, row, 3);
-    *listing = (struct datasets_listing){.relation = postgres_rows_value(rows, row, 1),
+    *listing = (struct datasets_listing){.place = &places[0],
+                                         .relation = postgres_rows_value(rows, row, 1),
                                          .kind = dataset_kind_of(kind.size != 0 ? kind.data[0] : 'r'),
                                          .description = postgres_rows_value(rows, row, 4),
                                          .row_estimate = estimate.data != NULL ? strtod(estimate.data, NULL) : -1};
-    for (size_t i = 0; i < options->schema_count; i++)
-        if (text_equal(schema, text_from_string(options->schemas[i].name)))
-            listing->schema = i;
+    for (size_t i = 0; i < count; i++)
+        if (text_equal(schema, places[i].schema))
+            listing->place = &places[i];
     /* A view has no rows of its own to count. */
     if (listing->kind == DATASET_VIEW)
         listing->row_estimate = -1;
@@ -120,7 +157,7 @@ void datasets_list_read(const struct datasets_options *options, const struct pos
 
 struct describing {
     const struct datasets_options *options;
-    size_t schema;
+    const struct datasets_place *place;
     struct text relation;
     struct dataset *dataset;
     enum status status;
@@ -131,27 +168,36 @@ static void on_rows(void *context, const struct postgres_rows *rows)
 {
     struct describing *describing = context;
     if (postgres_rows_count(rows) != 0)
-        describing->status = describe_read(postgres_rows_value(rows, 0, 0), describing->options, describing->schema,
+        describing->status = describe_read(postgres_rows_value(rows, 0, 0), describing->options, describing->place,
                                            describing->relation, &describing->dataset, describing->failure);
 }
 
-enum status datasets_describe_now(struct postgres_session *session, const struct datasets_options *options,
-                                  size_t schema, struct text relation, const struct dataset **dataset,
-                                  struct failure *failure)
+/* As the session takes them: with a NUL behind. */
+static struct text terminate(char out[DATASETS_NAME_MAX + 1], struct text name)
 {
-    char name[DATASETS_NAME_MAX + 1] = "";
-    struct describing describing = {options, schema, relation, NULL, STATUS_NOT_FOUND, failure};
-    if (relation.size != 0 && relation.size <= DATASETS_NAME_MAX)
-        memcpy(name, relation.data, relation.size);
-    struct text values[] = {text_from_string(options->schemas[schema].name), text_from_string(name)};
+    if (name.data == NULL)
+        return TEXT_NONE;
+    size_t size = name.size <= DATASETS_NAME_MAX ? name.size : 0;
+    memcpy(out, name.data, size);
+    out[size] = '\0';
+    return text_of(out, size);
+}
+
+enum status datasets_describe_now(struct postgres_session *session, const struct datasets_options *options,
+                                  const struct datasets_place *place, struct text relation,
+                                  const struct dataset **dataset, struct failure *failure)
+{
+    char schema[DATASETS_NAME_MAX + 1], name[DATASETS_NAME_MAX + 1], role[DATASETS_NAME_MAX + 1];
+    struct describing describing = {options, place, relation, NULL, STATUS_NOT_FOUND, failure};
+    struct text values[] = {terminate(schema, place->schema), terminate(name, relation), terminate(role, place->role)};
     enum status status = STATUS_OK;
     if (values[1].size == relation.size && relation.size != 0)
-        status = postgres_session_query(session, describe_statement()->sql, 2, values, on_rows, &describing, failure);
+        status = postgres_session_query(session, describe_statement()->sql, 3, values, on_rows, &describing, failure);
     if (status == STATUS_OK)
         status = describing.status;
     if (status == STATUS_NOT_FOUND)
-        return failure_set(failure, status, "there is no relation %s.%.*s that this login may read",
-                           options->schemas[schema].name, TEXT_ARGS(relation));
+        return failure_set(failure, status, "there is no relation %.*s.%.*s that this login may read",
+                           TEXT_ARGS(place->schema), TEXT_ARGS(relation));
     *dataset = describing.dataset;
     return status;
 }

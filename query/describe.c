@@ -62,29 +62,37 @@ uint64_t describe_signature(struct text sum)
 
 /* Names. */
 
-static void read_names(struct describe_reading *reading, size_t schema, struct text relation)
+static struct text keep(struct describe_reading *reading, struct text text)
+{
+    struct text kept = text.data != NULL ? arena_copy(&reading->dataset->arena, text) : TEXT_NONE;
+    reading->failed |= kept.data == NULL && text.data != NULL;
+    return kept;
+}
+
+static void read_names(struct describe_reading *reading, const struct datasets_place *place, struct text relation)
 {
     struct dataset *dataset = reading->dataset;
-    struct text schema_name = text_from_string(reading->options->schemas[schema].name);
     struct buffer words;
     buffer_init(&words, 4096);
-    datasets_append_name(reading->options, schema, relation, &words);
-    dataset->name = arena_copy(&dataset->arena, buffer_text(&words));
+    datasets_append_name(reading->options, place, relation, &words);
+    dataset->name = keep(reading, buffer_text(&words));
     buffer_clear(&words);
-    postgres_append_identifier(&words, schema_name);
+    postgres_append_identifier(&words, place->schema);
     buffer_append_char(&words, '.');
     postgres_append_identifier(&words, relation);
-    dataset->sql_name = arena_copy(&dataset->arena, buffer_text(&words));
-    dataset->schema = arena_copy(&dataset->arena, schema_name);
-    dataset->relation = arena_copy(&dataset->arena, relation);
-    reading->failed |= words.failed || dataset->name.data == NULL || dataset->sql_name.data == NULL ||
-                       dataset->schema.data == NULL || dataset->relation.data == NULL;
+    dataset->sql_name = keep(reading, buffer_text(&words));
+    dataset->schema = keep(reading, place->schema);
+    dataset->relation = keep(reading, relation);
+    dataset->role = keep(reading, place->role);
+    dataset->prefix = keep(reading, place->prefix);
+    reading->failed |= words.failed;
     buffer_free(&words);
 }
 
+/* The configuration tells of the warehouse's datasets; a customer's of the same name is none of them. */
 static void find_override(struct describe_reading *reading)
 {
-    for (size_t i = 0; i < reading->options->override_count; i++)
+    for (size_t i = 0; reading->dataset->role.data == NULL && i < reading->options->override_count; i++)
         if (text_equal(text_from_string(reading->options->overrides[i].dataset), reading->dataset->name))
             reading->override = &reading->options->overrides[i];
 }
@@ -142,7 +150,9 @@ static void read_computed(struct describe_reading *reading, const json_t *row)
 static void read_columns(struct describe_reading *reading)
 {
     const json_t *columns = describe_array(reading->document, "columns");
-    const json_t *computed = describe_array(reading->document, "computed");
+    /* A function of a customer's row is SQL that nobody has checked. */
+    bool is_own = reading->dataset->role.data != NULL;
+    const json_t *computed = is_own ? NULL : describe_array(reading->document, "computed");
     size_t own = json_array_size(columns), most = own + json_array_size(computed);
     if (most > MAX_COLUMNS) {
         reading->failed = true;
@@ -236,18 +246,19 @@ static void read_relation(struct describe_reading *reading)
                         !json_is_true(json_object_get(self->row, "inherited"));
 }
 
-static void read_document(struct describe_reading *reading, size_t schema, struct text relation)
+static void read_document(struct describe_reading *reading, const struct datasets_place *place, struct text relation)
 {
-    void (*const parts[])(struct describe_reading *) = {find_override, describe_types, describe_relations, read_columns,
-                                                        read_relation, describe_keys,  describe_told,      read_bases,
-                                                        read_things,   read_estimate};
-    read_names(reading, schema, relation);
+    void (*const parts[])(struct describe_reading *) = {
+        find_override, describe_types, describe_relations, read_columns, describe_own, read_relation,
+        describe_keys, describe_told,  read_bases,         read_things,  read_estimate};
+    read_names(reading, place, relation);
     for (size_t i = 0; !reading->failed && i < sizeof(parts) / sizeof(parts[0]); i++)
         parts[i](reading);
 }
 
-enum status describe_read(struct text document, const struct datasets_options *options, size_t schema,
-                          struct text relation, struct dataset **out, struct failure *failure)
+enum status describe_read(struct text document, const struct datasets_options *options,
+                          const struct datasets_place *place, struct text relation, struct dataset **out,
+                          struct failure *failure)
 {
     json_error_t error;
     json_t *parsed = json_loadb(document.data, document.size, JSON_REJECT_DUPLICATES, &error);
@@ -262,7 +273,7 @@ enum status describe_read(struct text document, const struct datasets_options *o
     dataset->references = 1;
     arena_init(&dataset->arena, NULL, 0, ARENA_CEILING);
     arena_init(&reading.scratch, NULL, 0, ARENA_CEILING);
-    read_document(&reading, schema, relation);
+    read_document(&reading, place, relation);
     arena_free(&reading.scratch);
     json_decref(parsed);
     if (reading.failed) {

@@ -122,9 +122,9 @@ static bool read_column(struct dialect_parser *parser, const struct dialect_pair
 }
 
 struct reading {
-    struct dialect_parser parser;
     struct dialect_query query;
     bool has_select, has_order; /* the first one counts */
+    struct dialect_parser parser;
 };
 
 static void read_limit(struct dialect_query *query, struct text value)
@@ -209,8 +209,10 @@ static void finish(struct reading *reading, const struct dialect_query **query)
 enum status dialect_parse(struct text raw, struct arena *arena, const struct dialect_query **query,
                           struct dialect_mistake *mistake)
 {
-    struct reading reading = {.parser = {.arena = arena, .mistake = mistake}};
+    struct reading reading;
     struct dialect_pair pair;
+    memset(&reading, 0, offsetof(struct reading, parser));
+    dialect_begin(&reading.parser, arena, mistake);
     while (dialect_next_pair(&reading.parser, &raw, &pair))
         if (!read_pair(&reading, &pair))
             break;

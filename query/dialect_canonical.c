@@ -71,10 +71,11 @@ static bool join(struct arena *arena, const struct entry *entries, size_t count,
 enum status dialect_canonical(struct text raw, struct arena *arena, struct text *canonical)
 {
     struct dialect_mistake mistake;
-    struct dialect_parser parser = {.arena = arena, .mistake = &mistake};
+    struct dialect_parser parser;
     struct dialect_pair pair;
     struct entry *entries = NULL;
     size_t count = 0;
+    dialect_begin(&parser, arena, &mistake);
     while (dialect_next_pair(&parser, &raw, &pair)) {
         if (text_equal(pair.name, TEXT("cursor")))
             continue;

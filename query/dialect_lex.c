@@ -14,6 +14,13 @@ static bool is_continuation(char byte)
     return ((unsigned char)byte & 0xC0) == 0x80;
 }
 
+void dialect_begin(struct dialect_parser *parser, struct arena *arena, struct dialect_mistake *mistake)
+{
+    memset(parser, 0, offsetof(struct dialect_parser, pending));
+    parser->arena = arena;
+    parser->mistake = mistake;
+}
+
 struct dialect_shown dialect_show(struct text text)
 {
     struct dialect_shown shown;

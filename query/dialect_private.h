@@ -21,9 +21,11 @@ struct dialect_parser {
     size_t leaf_count;
     /* Finished conditions that have no parent yet: those of the top, behind them those of each open tree. Every one
      * holds a leaf of its own, so that there are never more of them than leaves. */
-    const struct dialect_condition *pending[DIALECT_MAX_CONDITIONS];
     size_t pending_count;
+    const struct dialect_condition *pending[DIALECT_MAX_CONDITIONS]; /* last: what is not used needs no clearing */
 };
+
+void dialect_begin(struct dialect_parser *parser, struct arena *arena, struct dialect_mistake *mistake);
 
 /* What of the caller's is shown in a message: cut to 40 bytes, without control characters. */
 struct dialect_shown {

@@ -16,6 +16,7 @@ struct plan_estimate { /* PostgreSQL's own planner's: EXPLAIN */
     bool known;
     double cost; /* in its units: about a page read from disk in order each */
     double rows, bytes;
+    bool refuted; /* a result was far larger */
 };
 
 struct plan {
@@ -30,6 +31,7 @@ struct plan {
     uint64_t version;      /* of all relations read, taken before the plan runs; 0: not known */
     uint64_t rows_at_most; /* what keys and bounds allow; 0: not known */
     struct plan_estimate estimate;
+    uint64_t verdict; /* under what the estimate is remembered (query/verdicts.h); 0: it is not */
 };
 
 /* Room for so many parameters, null all. False: the arena is full. */

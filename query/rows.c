@@ -105,6 +105,7 @@ void rows_append_json(struct buffer *out, uint32_t type, struct text value)
 }
 
 #define TEXT_CEILING 65536 /* bytes of a key, and of what precedes the first */
+#define KEY_FIRST 160      /* of these, bytes that cost no allocation: a name of 63 in quotes, and one before it */
 
 /* The buffer's content in the arena, with KEY_STEP bytes behind it that may be read. TEXT_NONE: out of memory. */
 static struct text keep(struct arena *arena, struct buffer *buffer)
@@ -122,8 +123,9 @@ static bool make_opening(struct rows_encoder *encoder, struct arena *arena, cons
 {
     bool is_csv = options->format == ROWS_CSV;
     struct buffer opening, leading;
-    buffer_init(&opening, TEXT_CEILING);
-    buffer_init(&leading, TEXT_CEILING);
+    char first[2][KEY_FIRST];
+    buffer_init_on(&opening, first[0], KEY_FIRST, TEXT_CEILING);
+    buffer_init_on(&leading, first[1], KEY_FIRST, TEXT_CEILING);
     if (!is_csv)
         buffer_append_char(&opening, '{');
     if (options->leading_name.data != NULL) {
@@ -140,7 +142,8 @@ static bool make_opening(struct rows_encoder *encoder, struct arena *arena, cons
 static struct text make_key(struct rows_encoder *encoder, struct arena *arena, size_t index)
 {
     struct buffer key;
-    buffer_init(&key, 2 * TEXT_CEILING);
+    char first[KEY_FIRST];
+    buffer_init_on(&key, first, sizeof(first), 2 * TEXT_CEILING);
     if (index == 0 && !encoder->strip_nulls)
         buffer_append_text(&key, encoder->opening);
     if (index != 0 || encoder->strip_nulls || encoder->opening.size > 1)
@@ -210,6 +213,9 @@ struct rows_encoder *rows_encoder_create(struct arena *arena, const struct rows_
 
 void rows_encoder_begin(struct rows_encoder *encoder, struct buffer *out)
 {
+    /* With its brackets, so that an answer of one row does not grow on the way. */
+    if (encoder->row_room + 4 <= out->ceiling - out->size)
+        buffer_reserve(out, encoder->row_room + 4);
     if (encoder->format == ROWS_JSON && !encoder->singular)
         buffer_append_char(out, '[');
     if (encoder->format == ROWS_CSV)

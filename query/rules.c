@@ -2,14 +2,22 @@
 
 #include "base/buffer.h"
 
+#define WHOLE_ROWS 1024 /* by a limit */
+/* By an estimate: rows and bytes, of which text comes longer than the planner's widths say. */
+#define LIKELY_ROWS 2048
+#define LIKELY_BYTES ((double)RULES_WHOLE_BYTES / 4)
+
 enum plan_target rules_target(const struct dataset *dataset)
 {
-    (void)dataset;
-    return PLAN_WAREHOUSE;
+    if (dataset->role.data == NULL)
+        return PLAN_WAREHOUSE;
+    return text_equal(dataset->prefix, TEXT("uploads")) ? PLAN_UPLOAD : PLAN_ANALYTICS;
 }
 
-enum plan_lane rules_lane(const struct select_plan *select)
+enum plan_lane rules_lane(const struct dataset *dataset, const struct select_plan *select)
 {
+    if (dataset->role.data != NULL)
+        return PLAN_CUSTOMER;
     return select->by_key ? PLAN_FAST : PLAN_SCAN;
 }
 
@@ -21,6 +29,16 @@ enum plan_cache rules_cache(const struct dataset *dataset)
 bool rules_needs_estimate(const struct plan *plan)
 {
     return plan->lane != PLAN_FAST;
+}
+
+bool rules_comes_whole(const struct plan *plan)
+{
+    const struct plan_estimate *estimate = &plan->estimate;
+    if (plan->lane == PLAN_FAST || estimate->refuted)
+        return false;
+    if (plan->rows_at_most != 0 && plan->rows_at_most <= WHOLE_ROWS)
+        return !estimate->known || estimate->bytes <= (double)RULES_WHOLE_BYTES;
+    return estimate->known && estimate->rows <= LIKELY_ROWS && estimate->bytes <= LIKELY_BYTES;
 }
 
 const char *rules_excess_name(enum rules_excess excess)

@@ -4,14 +4,20 @@
 
 #include "query/select.h"
 
-/* A warehouse's relation. Customers' relations come with their own data. */
+/* What is read as a customer is his: an upload, or else an analysis. Everything else is the warehouse's. */
 enum plan_target rules_target(const struct dataset *dataset);
-/* Equality on a whole unique key: the fast lane. Everything else: scan. */
-enum plan_lane rules_lane(const struct select_plan *select);
+/* A customer's: his own login. Equality on a whole unique key: the fast lane. Everything else: scan. */
+enum plan_lane rules_lane(const struct dataset *dataset, const struct select_plan *select);
 /* Nothing whose version is not known is kept, nor what may differ from one caller, or from one moment, to the next. */
 enum plan_cache rules_cache(const struct dataset *dataset);
 /* Whether PostgreSQL's planner is asked before it runs: all but key look-ups. */
 bool rules_needs_estimate(const struct plan *plan);
+
+/* Bytes from the server that a result may have to be fetched in one piece. */
+#define RULES_WHOLE_BYTES ((size_t)1 << 20)
+/* Whether it is: by a limit of the caller's, or by an estimate so far below the bound that it may be wrong by half.
+ * One piece costs less than row by row. */
+bool rules_comes_whole(const struct plan *plan);
 
 struct rules_budget { /* of a tier; 0: no limit */
     double cost;

@@ -8,6 +8,7 @@
 #include "query/select_private.h"
 
 #define SQL_CEILING (4 << 20)
+#define SQL_FIRST 2048       /* bytes of a statement that cost no allocation */
 #define PARAMETERS_MAX 65535 /* of the protocol: 16 bits */
 #define SHOWN_MAX 48         /* bytes of a name or value in a message */
 
@@ -284,22 +285,23 @@ enum status select_plan(const struct select_request *request, struct arena *aren
 {
     *plan = (struct select_plan){.visible = 0};
     *mistake = (struct select_mistake){.status = STATUS_OK};
-    struct select_builder *builder = arena_calloc(arena, 1, sizeof(*builder));
-    bool *equal = arena_calloc(arena, request->dataset->column_count + 1, sizeof(bool));
-    if (builder == NULL || equal == NULL)
+    struct select_builder builder;
+    char first[SQL_FIRST];
+    memset(&builder, 0, offsetof(struct select_builder, orders));
+    builder.request = request;
+    builder.dataset = request->dataset;
+    builder.arena = arena;
+    builder.plan = plan;
+    builder.mistake = mistake;
+    builder.equal = arena_calloc(arena, request->dataset->column_count + 1, sizeof(bool));
+    if (builder.equal == NULL)
         return STATUS_TOO_LARGE;
-    *builder = (struct select_builder){.request = request,
-                                       .dataset = request->dataset,
-                                       .arena = arena,
-                                       .plan = plan,
-                                       .mistake = mistake,
-                                       .equal = equal};
-    buffer_init(&builder->sql, SQL_CEILING);
-    bool built = build(builder);
-    buffer_free(&builder->sql);
-    if (!built && builder->status == STATUS_OK)
-        builder->status = STATUS_TOO_LARGE;
-    return builder->status;
+    buffer_init_on(&builder.sql, first, sizeof(first), SQL_CEILING);
+    bool built = build(&builder);
+    buffer_free(&builder.sql);
+    if (!built && builder.status == STATUS_OK)
+        builder.status = STATUS_TOO_LARGE;
+    return builder.status;
 }
 
 /* A hidden column's value as the server would print it, for as long as `scratch` is not used again. */

@@ -39,8 +39,8 @@ struct select_builder {
     bool *equal; /* of each column: every row that passes has the one value that a top-level `eq` names */
     struct select_output *outputs;
     size_t output_count;
-    struct select_order orders[CURSOR_MAX_VALUES];
     size_t order_count;
+    struct select_order orders[CURSOR_MAX_VALUES]; /* last: what is not used needs no clearing */
 };
 
 /* select.c */

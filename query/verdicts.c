@@ -86,8 +86,10 @@ enum status verdicts_read(const struct postgres_rows *rows, struct plan_estimate
                  *width = json_object_get(plan, "Plan Width");
     bool read = json_is_number(cost) && json_is_number(count) && json_is_number(width);
     if (read)
-        *estimate = (struct plan_estimate){true, json_number_value(cost), json_number_value(count),
-                                           json_number_value(count) * json_number_value(width)};
+        *estimate = (struct plan_estimate){.known = true,
+                                           .cost = json_number_value(cost),
+                                           .rows = json_number_value(count),
+                                           .bytes = json_number_value(count) * json_number_value(width)};
     json_decref(document);
     return read ? STATUS_OK : STATUS_FAILED;
 }

@@ -12,10 +12,14 @@
 EMBED(migration_0001, "0001_versions.sql");
 EMBED(migration_0002, "0002_customers.sql");
 EMBED(migration_0003, "0003_reader.sql");
+EMBED(migration_0004, "0004_customer_data.sql");
+EMBED(migration_0005, "0005_customer_admin.sql");
 
 const struct migration migrations[] = {
     {"0001_versions", migration_0001_begin, migration_0001_end},
     {"0002_customers", migration_0002_begin, migration_0002_end},
     {"0003_reader", migration_0003_begin, migration_0003_end},
+    {"0004_customer_data", migration_0004_begin, migration_0004_end},
+    {"0005_customer_admin", migration_0005_begin, migration_0005_end},
 };
 const size_t migrations_count = sizeof(migrations) / sizeof(migrations[0]);

@@ -26,6 +26,7 @@ def make_template(postgres, name):
         postgres.query("postgres", "create role sluice_owner login createrole createdb password %s", (OWNER_PASSWORD,))
     postgres.query("postgres", f'create database "{name}" owner sluice_owner')
     postgres.query("postgres", f'revoke all on database "{name}" from public')
+    postgres.query(name, "revoke usage on language sql, plpgsql from public; grant usage on language sql, plpgsql to sluice_owner")
     with tempfile.TemporaryDirectory() as folder:
         gateway = Gateway(folder, configuration(folder, postgres, name))
         done = command("migrate", "--config", gateway.path)

@@ -42,6 +42,12 @@ def write_secret(folder, name, content):
     return str(path)
 
 
+def make_spool(folder):
+    path = Path(folder) / "spool-default"
+    path.mkdir(mode=0o700, exist_ok=True)
+    return str(path)
+
+
 def configuration(folder, postgres, database, redis=None, prefix=None):
     config = {
         "server": {"listen": f"127.0.0.1:{free_port()}", "admin": f"127.0.0.1:{free_port()}", "workers": 2},
@@ -51,6 +57,7 @@ def configuration(folder, postgres, database, redis=None, prefix=None):
         "auth": {"issuer": ISSUER, "audience": "sluice",
                  "keys": [{"kid": "test-1", "algorithm": "HS256", "file": write_secret(folder, "token.key", SECRET)}]},
         "limits": {"default_tier": "test", "tiers": {"test": {"rates": [{"rate": "100000/s", "burst": 100000}], "quotas": []}}},
+        "uploads": {"spool": make_spool(folder)},
         "paging": {"cursor_key_file": write_secret(folder, "cursor.key", "c" * 64)},
     }
     if SANITIZE:

@@ -100,7 +100,8 @@ class Postgres:
     def clone(self, name, template):
         self.query("postgres", f'create database "{name}" template "{template}" owner sluice_owner strategy file_copy')
         self.query("postgres", f'revoke all on database "{name}" from public')
-        self.query("postgres", f'grant connect on database "{name}" to sluice_reader')
+        self.query("postgres", f'grant connect on database "{name}" to sluice_reader, sluice_writer, sluice_customer')
+        self.query("postgres", f'grant temporary on database "{name}" to sluice_writer')
         return name
 
     def drop(self, name):

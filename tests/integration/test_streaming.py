@@ -29,6 +29,10 @@ insert into stream.wide select n, 'row, "' || n || '"', case when n % 3 <> 0 the
 create view stream.breaking as select id, name, 100 / (id - 40000) as share, note from stream.wide;
 create function stream.late(id integer) returns integer language plpgsql stable as
     $$ begin if id = 40000 then perform pg_sleep(60); end if; return id; end $$;
+create function stream.some(asked integer) returns setof integer language plpgsql stable rows 10 as
+    $$ begin return query select generate_series(1, asked); end $$;
+create view stream.unforeseen as select n as id, md5(n::text) as name from stream.some(200000) as n;
+create view stream.foreseen as select n as id, md5(n::text) as name from stream.some(2000) as n;
 create view stream.late_row as select stream.late(id) as id, name, note from stream.wide;
 grant select on all tables in schema stream to sluice_reader;
 """
@@ -104,6 +108,20 @@ def test_a_stream_of_json_is_json_and_has_every_row_in_order(store):
     rows = store.json("/v1/datasets/wide?order=id.desc")
     assert [row["id"] for row in rows] == list(range(ROWS, 0, -1))
     assert rows[0] == {"id": ROWS, "name": f'row, "{ROWS}"', "note": None}
+
+
+def test_what_the_planner_takes_for_few_rows_comes_in_one_piece_and_if_they_are_many_row_by_row(own_store):
+    """The planner thinks that either view has ten rows. A result that has outgrown one piece is asked for again, once: then its shape is known."""
+    one = own_store({"server": {"workers": 1}})
+    cancels = 'sluice_lane_cancels_total{lane="scan"}'
+    before = one.metrics()[cancels]
+    for _ in range(3):
+        assert [row["id"] for row in one.json("/v1/datasets/foreseen")] == list(range(1, 2001))
+    for _ in range(3):
+        answer = one.get("/v1/datasets/unforeseen?format=csv")
+        assert answer.text.splitlines()[1:3] == ["1,c4ca4238a0b923820dcc509a6f75849b", "2,c81e728d9d4c2f636f067f89cc14862c"]
+        assert len(answer.text.splitlines()) == 200_001
+    eventually(lambda: one.metrics()[cancels] - before == 1, within=2 * SLOWNESS, says="one cancelled query, of the first read")
 
 
 def test_a_streams_span_is_told_where_the_count_was_asked_for(store):

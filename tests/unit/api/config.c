@@ -113,6 +113,11 @@ static void assert_same_server(const struct config *one, const struct config *ot
     SAME_NETWORKS(server.trusted_proxies);
     SAME_TEXT(server.tls_certificate);
     SAME_TEXT(server.tls_key);
+    SAME_TEXT(server.ingest.listen.text);
+    SAME(server.ingest.connections);
+    SAME(server.ingest.max_body);
+    SAME(server.ingest.min_receive_rate);
+    SAME(server.ingest.deadline_ms);
     SAME_LIST(cors.origins);
     SAME(cors.max_age_s);
     SAME(log.level);
@@ -132,6 +137,15 @@ static void assert_same_sources(const struct config *one, const struct config *o
     SAME_TEXT(database.admin_user);
     SAME_SECRET(database.password);
     SAME_SECRET(database.admin_password);
+    SAME_TEXT(database.writer_user);
+    SAME_SECRET(database.writer_password);
+    SAME_SECRET(customers.login_key);
+    SAME(customers.connections);
+    SAME(customers.each);
+    SAME(customers.queue);
+    SAME(customers.idle_ms);
+    SAME(customers.statement_timeout_ms);
+    SAME(customers.queue_timeout_ms);
     SAME(database.connect_timeout_ms);
     SAME(database.fast_connections);
     SAME(database.fast_queue);
@@ -213,6 +227,8 @@ static void assert_same_limits(const struct config *one, const struct config *ot
         SAME(limits.tiers[i].budget_rows);
         SAME(limits.tiers[i].budget_bytes);
         SAME(limits.tiers[i].page);
+        SAME(limits.tiers[i].upload_bytes);
+        SAME(limits.tiers[i].upload_relations);
     }
 }
 
@@ -290,6 +306,27 @@ static void values_are_read_with_their_units(void **state)
     assert_int_equal(config->limits.weights[0].weight, 5);
     assert_string_equal(config->serving.aggregates[0].function, "sum");
     assert_int_equal(config->log.level, LOG_ERROR);
+    config_free(config);
+}
+
+static void what_customers_may_keep_and_how_they_log_in_is_read(void **state)
+{
+    struct config *config =
+        load(MINIMAL "customers: {login_key_env: KEY, connections: 8, each: 2, queue: 3, idle: 1s}\n"
+                     "database: {writer: {user: loader, password_env: LOADER}}\n"
+                     "limits: {default_tier: a, tiers: {a: {upload: {bytes: 10GB, relations: 9}},\n"
+                     "  b: {upload: {relations: 0}}, c: {upload: null}}}\n");
+    assert_string_equal(config->customers.login_key.environment, "KEY");
+    assert_string_equal(config->customers.login_key.key, "customers.login_key");
+    assert_int_equal(config->customers.connections, 8);
+    assert_int_equal(config->customers.each, 2);
+    assert_int_equal(config->customers.queue, 3);
+    assert_int_equal(config->customers.idle_ms, 1000);
+    assert_string_equal(config->database.writer_user, "loader");
+    assert_string_equal(config->database.writer_password.environment, "LOADER");
+    assert_true(config->limits.tiers[0].upload_bytes == 10ULL << 30 && config->limits.tiers[0].upload_relations == 9);
+    for (size_t i = 1; i < 3; i++)
+        assert_true(config->limits.tiers[i].upload_bytes == 0 && config->limits.tiers[i].upload_relations == 0);
     config_free(config);
 }
 
@@ -439,6 +476,7 @@ int main(void)
         TEST(the_example_explains_every_key),
         TEST(the_example_as_it_stands_lacks_only_keys),
         TEST(values_are_read_with_their_units),
+        TEST(what_customers_may_keep_and_how_they_log_in_is_read),
         TEST(the_warehouses_schemas_keep_their_order_and_scopes),
         TEST(what_is_told_of_a_dataset_is_kept_and_the_rest_is_not_told),
         TEST(a_tier_has_a_budget_and_a_page),

@@ -46,6 +46,9 @@ static const struct refusal {
     {WHOLE, "openapi: 3.1.0\ninfo: {title: T, version: v}\npath: {}\n", 3, "path "},
     {WHOLE, "openapi: 3.1.0\ninfo: [\n", 3, ""},
     {WHOLE, "openapi: 3.1.0\nopenapi: 3.1.0\n", 2, "openapi"},
+    {OPERATION,
+     "operationId: getX, security: [], " OK_RESPONSES ", requestBody: {content: {text/csv: {schema: {type: string}}}}",
+     1, "leave the schema out"},
     {PATHS, "  v1: {}\n", 1, "begin with /"},
     {PATHS, "  /v1/: {}\n", 1, "empty segment"},
     {PATHS, "  /a//b: {}\n", 1, "empty segment"},
@@ -100,7 +103,7 @@ static const struct refusal {
      "operationId: x, security: [], responses: {\"200\": {description: d, headers: {A: {schema: {typ: a}}}}}", 1,
      "typ"},
     {OPERATION, "operationId: x, security: [], paramaters: [], " OK_RESPONSES, 1, "paramaters"},
-    {OPERATION, "operationId: x, security: [], requestBody: {content: {}}, " OK_RESPONSES, 1, "application/json"},
+    {OPERATION, "operationId: x, security: [], requestBody: {content: {}}, " OK_RESPONSES, 1, "media types"},
     {PARAMETER, "{in: query, schema: {type: string}}", 1, "name"},
     {PARAMETER, "{name: [], in: query, schema: {type: string}}", 1, "name"},
     {PARAMETER, "{name: a, schema: {type: string}}", 1, "`in`"},
@@ -327,6 +330,20 @@ static void document_that_multiplies_itself_is_refused(void **state)
     assert_int_equal(failure.status, STATUS_TOO_LARGE);
 }
 
+static void body_without_a_schema_is_the_handlers_to_read(void **state)
+{
+    struct openapi *document = fixture_load(
+        FIXTURE_HEAD "  /x:\n    put:\n      operationId: putX\n      security: []\n"
+                     "      responses: {\"200\": {description: fine}}\n"
+                     "      requestBody: {required: true, content: {text/csv: {}, application/json: {}}}\n");
+    const struct openapi_operation *operation = openapi_operation_by_id(document, TEXT("putX"));
+    assert_null(operation->body);
+    assert_true(operation->body_required);
+    assert_int_equal(operation->media_count, 2);
+    assert_true(text_equal(operation->media[0], TEXT("text/csv")));
+    openapi_free(document);
+}
+
 static void truncated_contract_never_crashes_the_loader(void **state)
 {
     struct buffer source;
@@ -353,6 +370,7 @@ int main(void)
         cmocka_unit_test(token_is_optional_where_nothing_stands_beside_the_scheme),
         cmocka_unit_test(reference_may_lead_through_escaped_steps_and_other_references),
         cmocka_unit_test(document_that_multiplies_itself_is_refused),
+        cmocka_unit_test(body_without_a_schema_is_the_handlers_to_read),
         cmocka_unit_test(truncated_contract_never_crashes_the_loader),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,9 +4,13 @@
 
 static void contract_loads_and_its_operations_are_found_by_id(void **state)
 {
-    static const char *const ids[] = {"listRegions",     "getRegion",         "getRegionSummary", "getRegionWeather",
-                                      "getRegionMarket", "getRegionForecast", "listDatasets",     "getDatasetSchema",
-                                      "readDataset",     "planQuery",         "getOpenapi"};
+    static const char *const ids[] = {
+        "listRegions",         "getRegion",         "getRegionSummary",   "getRegionWeather",    "getRegionMarket",
+        "getRegionForecast",   "listDatasets",      "getDatasetSchema",   "readDataset",         "loadRows",
+        "listUploads",         "getUpload",         "putUpload",          "deleteUpload",        "getUploadQuarantine",
+        "uploadSessionCreate", "uploadSessionHead", "uploadSessionPatch", "uploadSessionDelete", "planQuery",
+        "runQuery",            "listAnalyses",      "getAnalysis",        "putAnalysis",         "deleteAnalysis",
+        "refreshAnalysis",     "listShares",        "putShare",           "deleteShare",         "getOpenapi"};
     struct openapi *document = fixture_contract();
     for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
         const struct openapi_operation *operation = openapi_operation_by_id(document, text_from_string(ids[i]));

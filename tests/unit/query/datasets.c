@@ -48,10 +48,13 @@ static void open_pool(void)
         fail_msg("%s", failure.message);
 }
 
+static struct datasets_options served;
+
 static void make(const struct datasets_options *options)
 {
     datasets_destroy(datasets);
     datasets = datasets_create(loop, pool, options);
+    served = *options;
     assert_non_null(datasets);
 }
 
@@ -105,10 +108,13 @@ static void on_answer(void *context, enum status status, const struct dataset *d
     asked->dataset = dataset;
 }
 
+static const struct datasets_place nowhere;
+
 static void start(struct asked *asked, size_t schema, const char *relation)
 {
     *asked = (struct asked){0};
-    struct datasets_wait *wait = datasets_get(datasets, schema, text_from_string(relation), on_answer, asked);
+    const struct datasets_place place = schema < served.schema_count ? datasets_place_of(&served, schema) : nowhere;
+    struct datasets_wait *wait = datasets_get(datasets, &place, text_from_string(relation), on_answer, asked);
     if (asked->answers == 0)
         asked->wait = wait;
     else
@@ -216,7 +222,8 @@ static void names_that_can_be_nobodys_are_not_found_without_asking(void **state)
     assert_int_equal(get(0, "\xff"), STATUS_NOT_FOUND);
     assert_int_equal(get(9, "one"), STATUS_NOT_FOUND);
     assert_int_equal(get(0, "0123456789012345678901234567890123456789012345678901234567890123"), STATUS_NOT_FOUND);
-    assert_null(datasets_get(datasets, 0, text_of("a\0b", 3), on_answer, &asked));
+    const struct datasets_place place = datasets_place_of(&usual, 0);
+    assert_null(datasets_get(datasets, &place, text_of("a\0b", 3), on_answer, &asked));
     assert_int_equal(asked.status, STATUS_NOT_FOUND);
     assert_int_equal(postgres_statistics(pool).queries, queries);
 }
@@ -489,13 +496,16 @@ static void names_are_split_by_the_schemas_that_a_caller_sees(void **state)
     }
 }
 
+static struct datasets_place listed[4];
+static size_t listed_count;
+
 static void append_rows(void *context, const struct postgres_rows *rows)
 {
     struct buffer *words = context;
     for (size_t i = 0; i < postgres_rows_count(rows); i++) {
         struct datasets_listing listing;
-        datasets_list_read(&usual, rows, i, &listing);
-        buffer_printf(words, "%zu:%.*s:%c:%.*s ", listing.schema, TEXT_ARGS(listing.relation),
+        datasets_list_read(listed, listed_count, rows, i, &listing);
+        buffer_printf(words, "%zu:%.*s:%c:%.*s ", listing.place->index, TEXT_ARGS(listing.relation),
                       dataset_kind_name(listing.kind)[0], (int)listing.description.size,
                       listing.description.data != NULL ? listing.description.data : "");
     }
@@ -506,13 +516,15 @@ static void list(struct postgres_session *session, const size_t *indexes, size_t
 {
     struct failure failure = {0};
     struct arena arena;
-    struct text values[4];
+    struct text values[DATASETS_LIST_PARAMETERS];
+    for (size_t i = 0; i < count; i++)
+        listed[i] = datasets_place_of(&usual, indexes[i]);
+    listed_count = count;
     arena_init(&arena, NULL, 0, 1 << 20);
     buffer_clear(words);
-    assert_int_equal(datasets_list_parameters(&usual, indexes, count, after_schema, after, limit, &arena, values),
-                     STATUS_OK);
-    if (postgres_session_query(session, datasets_list_statement()->sql, 4, values, append_rows, words, &failure) !=
-        STATUS_OK)
+    assert_int_equal(datasets_list_parameters(listed, count, after_schema, after, limit, &arena, values), STATUS_OK);
+    if (postgres_session_query(session, datasets_list_statement()->sql, DATASETS_LIST_PARAMETERS, values, append_rows,
+                               words, &failure) != STATUS_OK)
         fail_msg("%s", failure.message);
     arena_free(&arena);
     buffer_append_literal(words, "");

@@ -121,8 +121,9 @@ static int tear_down(void **state)
 static enum status try_describe(size_t schema, const char *relation, const struct dataset **dataset)
 {
     struct failure failure = {0};
+    const struct datasets_place place = datasets_place_of(&options, schema);
     enum status status =
-        datasets_describe_now(reader_session, &options, schema, text_from_string(relation), dataset, &failure);
+        datasets_describe_now(reader_session, &options, &place, text_from_string(relation), dataset, &failure);
     if (status != STATUS_OK && status != STATUS_NOT_FOUND)
         fail_msg("%s: %s", relation, failure.message);
     return status;
@@ -534,9 +535,10 @@ static void a_document_that_is_none_is_a_failure(void **state)
 {
     struct dataset *dataset = NULL;
     struct failure failure = {0};
-    assert_int_equal(describe_read(TEXT("{"), &options, 0, TEXT("x"), &dataset, &failure), STATUS_FAILED);
+    const struct datasets_place place = datasets_place_of(&options, 0);
+    assert_int_equal(describe_read(TEXT("{"), &options, &place, TEXT("x"), &dataset, &failure), STATUS_FAILED);
     assert_non_null(strstr(failure.message, "x"));
-    assert_int_equal(describe_read(TEXT("{}"), &options, 0, TEXT("x"), &dataset, &failure), STATUS_OK);
+    assert_int_equal(describe_read(TEXT("{}"), &options, &place, TEXT("x"), &dataset, &failure), STATUS_OK);
     assert_int_equal(dataset->column_count, 0);
     dataset_unref(dataset);
 }

@@ -21,7 +21,8 @@ static void a_key_look_up_takes_the_fast_lane_and_is_not_explained(void **state)
 {
     (void)state;
     const struct select_plan select = {.by_key = true};
-    const struct plan plan = {.lane = rules_lane(&select)};
+    const struct dataset dataset = some_dataset();
+    const struct plan plan = {.lane = rules_lane(&dataset, &select)};
     assert_int_equal(plan.lane, PLAN_FAST);
     assert_false(rules_needs_estimate(&plan));
 }
@@ -30,9 +31,40 @@ static void everything_else_is_scanned_and_explained(void **state)
 {
     (void)state;
     const struct select_plan select = {.by_key = false};
-    const struct plan plan = {.lane = rules_lane(&select)};
+    const struct dataset dataset = some_dataset();
+    const struct plan plan = {.lane = rules_lane(&dataset, &select)};
     assert_int_equal(plan.lane, PLAN_SCAN);
     assert_true(rules_needs_estimate(&plan));
+}
+
+static void what_a_limit_or_a_modest_estimate_bounds_comes_in_one_piece(void **state)
+{
+    (void)state;
+    const struct {
+        struct plan plan;
+        bool whole;
+    } cases[] = {
+        {{.lane = PLAN_SCAN, .rows_at_most = 1024}, true},
+        {{.lane = PLAN_SCAN, .rows_at_most = 1025}, false},
+        {{.lane = PLAN_SCAN}, false},
+        {{.lane = PLAN_FAST, .rows_at_most = 1}, false},
+        {{.lane = PLAN_SCAN, .rows_at_most = 9, .estimate = {.known = true, .rows = 9, .bytes = 1 << 21}}, false},
+        {{.lane = PLAN_SCAN, .estimate = {.known = true, .rows = 1000, .bytes = 50000}}, true},
+        {{.lane = PLAN_SCAN, .rows_at_most = 5000, .estimate = {.known = true, .rows = 1000, .bytes = 50000}}, true},
+        {{.lane = PLAN_SCAN, .estimate = {.known = true, .rows = 3000, .bytes = 50000}}, false},
+        {{.lane = PLAN_SCAN, .estimate = {.known = true, .rows = 1000, .bytes = 500000}}, false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        if (rules_comes_whole(&cases[i].plan) != cases[i].whole)
+            fail_msg("case %d", (int)i);
+}
+
+static void an_estimate_that_was_refuted_is_not_trusted_again(void **state)
+{
+    (void)state;
+    const struct plan plan = {
+        .lane = PLAN_SCAN, .rows_at_most = 9, .estimate = {.known = true, .rows = 9, .bytes = 90, .refuted = true}};
+    assert_false(rules_comes_whole(&plan));
 }
 
 static void a_relation_of_the_warehouse_is_read_there(void **state)
@@ -40,6 +72,21 @@ static void a_relation_of_the_warehouse_is_read_there(void **state)
     (void)state;
     const struct dataset dataset = some_dataset();
     assert_int_equal(rules_target(&dataset), PLAN_WAREHOUSE);
+}
+
+static void what_is_read_as_a_customer_takes_his_lane_also_by_key(void **state)
+{
+    (void)state;
+    const struct select_plan select = {.by_key = true};
+    struct dataset dataset = some_dataset();
+    dataset.role = TEXT("sluice_c_acme");
+    dataset.prefix = TEXT("uploads");
+    const struct plan plan = {.lane = rules_lane(&dataset, &select), .target = rules_target(&dataset)};
+    assert_int_equal(plan.lane, PLAN_CUSTOMER);
+    assert_int_equal(plan.target, PLAN_UPLOAD);
+    assert_true(rules_needs_estimate(&plan));
+    dataset.prefix = TEXT("analytics");
+    assert_int_equal(rules_target(&dataset), PLAN_ANALYTICS);
 }
 
 static void only_answers_of_a_known_version_are_kept(void **state)
@@ -65,7 +112,7 @@ static void what_depends_on_the_caller_or_the_moment_is_not_kept(void **state)
 static void a_budget_names_what_is_exceeded(void **state)
 {
     (void)state;
-    const struct plan_estimate estimate = {true, 100, 1000, 50000};
+    const struct plan_estimate estimate = {.known = true, .cost = 100, .rows = 1000, .bytes = 50000};
     assert_int_equal(rules_judge(&estimate, &(struct rules_budget){0, 0, 0}), RULES_WITHIN);
     assert_int_equal(rules_judge(&estimate, &(struct rules_budget){100, 1000, 50000}), RULES_WITHIN);
     assert_int_equal(rules_judge(&estimate, &(struct rules_budget){99, 1000, 50000}), RULES_COST);
@@ -112,7 +159,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_key_look_up_takes_the_fast_lane_and_is_not_explained),
         cmocka_unit_test(everything_else_is_scanned_and_explained),
+        cmocka_unit_test(what_a_limit_or_a_modest_estimate_bounds_comes_in_one_piece),
+        cmocka_unit_test(an_estimate_that_was_refuted_is_not_trusted_again),
         cmocka_unit_test(a_relation_of_the_warehouse_is_read_there),
+        cmocka_unit_test(what_is_read_as_a_customer_takes_his_lane_also_by_key),
         cmocka_unit_test(only_answers_of_a_known_version_are_kept),
         cmocka_unit_test(what_depends_on_the_caller_or_the_moment_is_not_kept),
         cmocka_unit_test(a_budget_names_what_is_exceeded),

@@ -5,7 +5,7 @@ static void an_estimate_is_found_again_by_shape_and_version(void **state)
 {
     struct verdicts *verdicts = verdicts_create(4);
     struct dataset dataset = {.signature = 1, .version = 1};
-    const struct plan_estimate estimate = {true, 1.5, 2, 3};
+    const struct plan_estimate estimate = {.known = true, .cost = 1.5, .rows = 2, .bytes = 3};
     struct plan_estimate found = {0};
     assert_false(verdicts_find(verdicts, &dataset, 9, &found));
     verdicts_keep(verdicts, &dataset, 9, &estimate);
@@ -24,7 +24,7 @@ static void the_memory_of_estimates_is_bounded(void **state)
 {
     struct verdicts *verdicts = verdicts_create(4);
     const struct dataset dataset = {.signature = 1, .version = 1};
-    const struct plan_estimate estimate = {true, 1, 1, 1};
+    const struct plan_estimate estimate = {.known = true, .cost = 1, .rows = 1, .bytes = 1};
     struct plan_estimate found;
     size_t left = 0;
     for (uint64_t id = 0; id < 100; id++)

@@ -1,0 +1,46 @@
+/* A caller's own SQL on its way from a body to the plan: checked, then priced in his own lane. What POST /v1/query and
+ * POST /v1/query/plan share; and the step before it, whether the caller is a registered customer at all. */
+#ifndef SLUICE_HANDLERS_OWN_SQL_H
+#define SLUICE_HANDLERS_OWN_SQL_H
+
+#include <jansson.h>
+
+#include "handlers/relations.h"
+
+enum own_step { OWN_ROLE, OWN_ESTIMATE, OWN_PLANNED };
+
+struct own_sql { /* request->handler_state, first member of it; in the request's arena */
+    /* Asked. */
+    bool bare; /* no SQL: only whether the caller is registered */
+    bool dry;  /* a budget does not refuse it */
+    struct relations relations;
+    struct sql_checked checked;
+    struct text *values;    /* of the parameters, in the order of their numbers */
+    uint64_t limit, offset; /* of rows; UINT64_MAX: all */
+    bool capped;            /* the tier's page, not the caller, set the limit */
+    struct rules_budget budget;
+    enum rules_excess excess;
+    /* Under way. */
+    enum own_step step;
+    bool registered;
+    enum status status; /* what a wait has brought */
+    struct postgres_error error;
+};
+
+/* For a handler's plan(), first call: reads {sql, parameters, limit, offset} from the body. */
+enum stage_verdict own_sql_begin(struct request *request, struct own_sql *own);
+/* The same without a body: STAGE_NEXT for a registered customer. */
+enum stage_verdict own_begin(struct request *request, struct own_sql *own);
+/* For plan(), later calls. STAGE_NEXT: request->plan stands. */
+enum stage_verdict own_sql_resume(struct request *request);
+/* An error of the plan's query: answers, or makes the stream that has begun fail. */
+void own_sql_refuse(struct request *request, const struct postgres_error *error);
+/* What `sql` is, without parameters, checked for this caller: for bodies that keep SQL. STAGE_NEXT: *checked. */
+enum stage_verdict own_sql_check(struct request *request, struct relations *relations, struct text sql,
+                                 struct arena *arena, struct sql_checked *checked);
+/* The body, which the contract has checked; to be json_decref'd. NULL: it was answered. */
+json_t *own_sql_body(struct request *request);
+/* A copy in the arena of a member that is a text; TEXT_NONE: it is not there, or the arena is full. */
+struct text own_sql_member(struct arena *arena, const json_t *body, const char *name);
+
+#endif

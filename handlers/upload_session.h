@@ -1,0 +1,32 @@
+/* What upload_session*.c share: resumable uploads (tus 1.0.0). */
+#ifndef SLUICE_HANDLERS_UPLOAD_SESSION_H
+#define SLUICE_HANDLERS_UPLOAD_SESSION_H
+
+#include "handlers/load_order.h"
+#include "upload/sessions.h"
+
+/* A piece that comes, a load, or both: on a thread. */
+struct upload_piece {
+    struct request_task base; /* first */
+    struct session *session;  /* held; NULL: it has ended with its load's refusal */
+    struct load_task *load;   /* what follows the last byte */
+    struct body_source file;  /* the session's bytes, for the load */
+    struct tus_checksum checksum;
+    bool receives;      /* false: all bytes are there, and the load has to be made up for */
+    bool loads;         /* it came to that */
+    enum status status; /* of receiving */
+    struct failure failure;
+};
+
+/* The load that the session's metadata ask for; answers with a problem and gives NULL where they ask for nothing that
+ * can be. `id` NULL: the session is still to be made. */
+struct load_task *upload_session_order(struct request *request, struct text metadata, const char *id);
+/* Takes session and load. */
+enum stage_verdict upload_session_start(struct request *request, struct session *session, struct load_task *load,
+                                        const struct tus_checksum *checksum, bool receives);
+/* 200 with what is known of the session; `session` stays held. */
+enum stage_verdict upload_session_show(struct request *request, const struct session *session);
+/* 204: the offset, and what came of the load where that has been. */
+enum stage_verdict upload_session_accept(struct request *request, const struct session *session);
+
+#endif
