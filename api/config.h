@@ -126,6 +126,11 @@ struct config {
         uint32_t sessions_lifetime_ms;
     } uploads;
     struct {
+        unsigned threads, each;
+        size_t queue;
+        uint32_t keep_ms, timeout_ms; /* of a result, and of its query */
+    } jobs;
+    struct {
         const char *region, *weather, *market, *forecast;
         const struct config_aggregate *aggregates;
         size_t aggregate_count;

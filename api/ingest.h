@@ -46,6 +46,8 @@ uint64_t ingest_length(const struct ingest_connection *connection);
  * client expects it. `done` comes always, later than this call; a client that has left before is met there with
  * `started` false. While the task runs `cancelled` is set when the client leaves, or when the gateway ends. */
 void ingest_run(struct ingest_connection *connection, struct task *task);
+/* Whether another task of this customer (a hash) may run: they have at most half of the listener's connections. */
+bool ingest_has_room(const struct ingest_connection *connection, uint64_t customer);
 /* Valid within task->run. */
 struct body_source ingest_source(struct ingest_connection *connection);
 /* When `done` has come: why the source ended before the body did, with words for the client. STATUS_OK: it did not.

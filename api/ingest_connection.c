@@ -234,6 +234,17 @@ void ingest_run(struct ingest_connection *connection, struct task *task)
     }
 }
 
+bool ingest_has_room(const struct ingest_connection *connection, uint64_t customer)
+{
+    struct ingest *ingest = connection->ingest;
+    size_t running = 0;
+    pthread_mutex_lock(&ingest->lock);
+    for (const struct ingest_connection *other = ingest->first; other != NULL; other = other->next)
+        running += other->task != NULL && other->task->customer == customer;
+    pthread_mutex_unlock(&ingest->lock);
+    return running < (ingest->options.connections + 1) / 2;
+}
+
 const struct sockaddr_storage *ingest_peer(const struct ingest_connection *connection)
 {
     return &connection->peer;

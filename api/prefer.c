@@ -168,6 +168,16 @@ enum status prefer_read(struct text header, struct arena *arena, struct prefer *
     return prefer->strict && mistake->message[0] != '\0' ? STATUS_INVALID : STATUS_OK;
 }
 
+bool prefer_is_async(struct text header)
+{
+    while (header.data != NULL) {
+        struct text preference = split_unquoted(&header, ',');
+        if (text_equal_ignoring_case(TEXT("respond-async"), text_trim(split_unquoted(&preference, ';'))))
+            return true;
+    }
+    return false;
+}
+
 static void append_applied(struct buffer *out, const char *name, struct text value)
 {
     bool quoted = false;

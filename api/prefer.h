@@ -26,6 +26,8 @@ struct prefer_mistake {
  * within `header` or in `arena`; STATUS_TOO_LARGE, with *mistake too: that is full. */
 enum status prefer_read(struct text header, struct arena *arena, struct prefer *prefer,
                         struct prefer_mistake *mistake) MUST_CHECK;
+/* Whether respond-async is among them (RFC 7240, 4.1). */
+bool prefer_is_async(struct text header);
 /* The value of Preference-Applied: what *prefer holds, as "count=exact, handling=strict, timezone=Europe/Sofia";
  * nothing for none. */
 void prefer_append_applied(struct buffer *out, const struct prefer *prefer);

@@ -232,6 +232,7 @@ static void request_dispose(void *memory)
     struct worker *worker = request->worker;
     record_outcome(request);
     gone_stop(&request->gone);
+    loop_timer_stop(&request->pause);
     if (request->token_wait != NULL)
         tokens_cancel(request->token_wait);
     if (request->limit_wait != NULL)

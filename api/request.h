@@ -59,6 +59,7 @@ struct request {
     struct postgres_query *database_query;
     struct datasets_wait *dataset_wait;
     struct request_task *task;
+    struct loop_timer pause; /* api/request_pause.h */
     struct gone_watch gone;
     const struct dataset *dataset; /* a reference is held; NULL: none */
     /* What a waiting stage was told. */

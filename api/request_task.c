@@ -47,6 +47,8 @@ enum status request_task_start(struct request *request, struct request_task *tas
     task->task.done = on_done;
     task->task.customer = hash_text(request->principal->customer);
     if (connection != NULL) {
+        if (!ingest_has_room(connection, task->task.customer))
+            return STATUS_BUSY;
         ingest_run(connection, &task->task);
     } else {
         enum status status =

@@ -206,6 +206,16 @@ static enum status make_loads(struct server *server, struct failure *failure)
                                  : failure_set(failure, STATUS_FAILED, "out of memory or threads for uploads.threads");
 }
 
+static enum status make_jobs(struct server *server, struct failure *failure)
+{
+    const struct config *config = server->config;
+    if (server->login_key.size == 0)
+        return STATUS_OK;
+    server->jobs = tasks_create("job", config->jobs.threads, config->jobs.queue, config->jobs.each);
+    return server->jobs != NULL ? STATUS_OK
+                                : failure_set(failure, STATUS_FAILED, "out of memory or threads for jobs.threads");
+}
+
 /* Limits. */
 
 static void name_policy(struct limit_tier *tier, struct limit_policy *policy, const char *name)
@@ -364,6 +374,8 @@ enum status server_create(const struct config *config, const struct handler *con
     if (status == STATUS_OK)
         status = make_loads(server, failure);
     if (status == STATUS_OK)
+        status = make_jobs(server, failure);
+    if (status == STATUS_OK)
         status = make_workers(server, failure);
     if (status == STATUS_OK && config->server.ingest.listen.text != NULL)
         status = ingest_create(server, &server->ingest, failure);
@@ -396,6 +408,8 @@ void server_drain(struct server *server)
         ;
     if (server->ingest != NULL)
         ingest_stop(server->ingest);
+    if (server->jobs != NULL)
+        tasks_stop(server->jobs, 0); /* their ends come to loops that still turn */
     for (size_t i = 0; i < server->worker_count; i++)
         worker_stop(server->workers[i]);
     for (size_t i = 0; i < server->worker_count; i++)
@@ -415,6 +429,7 @@ void server_destroy(struct server *server)
     for (size_t i = 0; i < server->worker_count; i++)
         worker_destroy(server->workers[i]);
     free(server->workers);
+    tasks_destroy(server->jobs);
     tasks_destroy(server->loads);
     sessions_destroy(server->sessions);
     if (server->spool != NULL)

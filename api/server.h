@@ -42,6 +42,7 @@ struct server {
     struct buffer login_key;       /* of customers' roles; empty: they have no data of their own here */
     struct buffer writer_password; /* ends with a NUL that is not counted */
     struct tasks *loads;           /* NULL, as `spool`: neither customers nor a writer are configured */
+    struct tasks *jobs;            /* queries that answer later; NULL: customers are not configured */
     struct spool_space *spool;
     struct sessions *sessions; /* of resumable uploads; NULL as `spool` */
     h2o_globalconf_t http;

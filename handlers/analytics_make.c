@@ -6,6 +6,7 @@
 #include "base/random.h"
 #include "handlers/analytics_show.h"
 #include "handlers/analytics_swap.h"
+#include "query/own_views.h"
 #include "query/verdicts.h"
 
 #define SQL_CEILING ((size_t)1 << 20)
@@ -315,9 +316,40 @@ static enum status record(struct make *make)
     return status;
 }
 
+static void keep_refused(void *context, const struct postgres_rows *rows)
+{
+    struct make *make = context;
+    size_t refused = postgres_rows_count(rows) != 0
+                         ? own_views_read(postgres_rows_value(rows, 0, 0), &make->task.server->datasets)
+                         : 1;
+    if (refused == 0 || refused > make->checked.relation_count)
+        return;
+    make->task.relations.refused_schema = make->checked.relations[refused - 1].schema;
+    make->task.relations.refused_name = make->checked.relations[refused - 1].name;
+}
+
+/* He may have made what it reads with SQL on his own login. */
+static enum status check_own(struct make *make)
+{
+    struct text values[OWN_VIEWS_PARAMETERS];
+    struct relations *relations = &make->task.relations;
+    struct relations_mistake told;
+    relations->refused_name = TEXT_NONE;
+    if (own_views_parameters(text_from_string(relations->names.role), &make->checked, &make->task.arena, values) !=
+        STATUS_OK)
+        return out_of_memory(make);
+    enum status status = own_task_query(&make->task, own_views_sql, OWN_VIEWS_PARAMETERS, values, keep_refused, make);
+    if (status != STATUS_OK || relations->refused_name.data == NULL)
+        return status;
+    relations_refused(relations, STATUS_INVALID, &(struct sql_check_mistake){0}, &told);
+    return own_task_fail_sql(&make->task, &told);
+}
+
 static void build(struct make *make)
 {
-    enum status status = find_old(make);
+    enum status status = check_own(make);
+    if (status == STATUS_OK)
+        status = find_old(make);
     if (status == STATUS_OK && make->old.data != NULL && make->old_kind != 'v' && make->old_kind != 'r')
         status =
             own_task_fail(&make->task, PROBLEM_CONFLICT,

@@ -120,10 +120,24 @@ enum status analytics_put_up(struct analytics_swap *swap)
     return status;
 }
 
+/* Tables that were made of it: the database knows nothing of that, and their refresh would fail. */
+static enum status find_tables(struct analytics_swap *swap)
+{
+    static const char sql[] =
+        "select 't', 'analytics.' || name, '', '', '' from sluice.analysis where customer_id = sluice.me()"
+        " and made_as = 'table' and name <> $2"
+        " and reads @> pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_array($1::text, $2::text)) order by 2";
+    const struct text values[] = {text_from_string(swap->task->relations.names.analytics), swap->name};
+    enum status status = own_task_query(swap->task, sql, 2, values, keep_readers, swap);
+    return status == STATUS_OK && swap->task->failed ? STATUS_TOO_LARGE : status;
+}
+
 enum status analytics_drop(struct own_task *task, struct text name, struct text oid, char kind)
 {
     struct analytics_swap swap = {.task = task, .name = name};
     enum status status = find_readers(&swap, oid);
+    if (status == STATUS_OK && swap.count == 0)
+        status = find_tables(&swap);
     if (status == STATUS_OK && swap.count != 0)
         return refuse(&swap, "delete those first");
     return status == STATUS_OK ? drop_relation(task, name, kind) : status;

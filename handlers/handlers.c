@@ -31,5 +31,9 @@ const struct handler *const handlers_all[] = {
     &handlers_list_shares,
     &handlers_put_share,
     &handlers_delete_share,
+    &handlers_list_jobs,
+    &handlers_get_job,
+    &handlers_delete_job,
+    &handlers_get_job_result,
 };
 const size_t handlers_count = sizeof(handlers_all) / sizeof(handlers_all[0]);

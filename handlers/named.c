@@ -3,8 +3,10 @@
 #include "api/customers.h"
 #include "api/execute.h"
 #include "api/problem.h"
+#include "handlers/relations.h"
 
 #define OWN_PLACES 2 /* a customer's: uploads, analyses */
+#define JOB_PLACE 2  /* behind them, and in no list */
 
 bool named_may_see(void *context, const struct datasets_schema *schema)
 {
@@ -114,8 +116,17 @@ static void on_dataset(void *context, enum status status, const struct dataset *
         request_resume(request);
 }
 
+static enum stage_verdict refuse_job(struct request *request)
+{
+    return problem_send(request, PROBLEM_NOT_FOUND,
+                        "this customer has no job of this id, or its result has expired; GET /v1/jobs lists those "
+                        "that there are");
+}
+
 static enum stage_verdict take(struct request *request, const struct named *named)
 {
+    if (named->job.data != NULL && named->status == STATUS_NOT_FOUND)
+        return refuse_job(request);
     if (named->status == STATUS_NOT_FOUND || (named->status == STATUS_OK && !named_may_serve(request->dataset)))
         return named_refuse(request);
     return named->status == STATUS_OK ? STAGE_NEXT : problem_send_status(request, named->status);
@@ -151,12 +162,29 @@ static bool find_shared(struct request *request, struct text rest, struct datase
     return true;
 }
 
+/* Results are tables of his own that no name leads to. */
+static bool find_job(struct request *request, struct datasets_place *place)
+{
+    struct customer_names *names;
+    if (!own_names(request, &names))
+        return false;
+    *place = own_place(request, names, JOB_PLACE);
+    place->schema = text_from_string(names->jobs);
+    place->prefix = TEXT("jobs");
+    return true;
+}
+
 /* STAGE_NEXT with where the caller's name leads. */
-static enum stage_verdict find_place(struct request *request, struct text name, struct datasets_place *place,
+static enum stage_verdict find_place(struct request *request, const struct named *named, struct datasets_place *place,
                                      struct text *relation)
 {
+    struct text name = named->name;
     const struct datasets_options *options = &request->worker->server->datasets;
     enum status status;
+    if (named->job.data != NULL) {
+        *relation = named->job;
+        return find_job(request, place) ? STAGE_NEXT : relations_refuse_stranger(request);
+    }
     struct text rest = name, prefix = text_split(&rest, '.');
     if (rest.data != NULL && datasets_is_reserved(prefix)) {
         if (text_equal(prefix, TEXT("shared")))
@@ -185,8 +213,14 @@ static enum stage_verdict find_place(struct request *request, struct text name, 
 
 static void on_share_rows(void *context, const struct postgres_rows *rows)
 {
-    struct named *named = ((struct request *)context)->executor;
+    struct request *request = context;
+    struct named *named = request->executor;
     named->found = postgres_rows_count(rows) != 0;
+    if (!named->found || named->share != NAMED_ASKED_JOB)
+        return;
+    struct text error = postgres_rows_value(rows, 0, 1);
+    named->state = arena_copy(&request->arena, postgres_rows_value(rows, 0, 0));
+    named->error = error.data != NULL ? arena_copy(&request->arena, error) : TEXT_NONE;
 }
 
 static void on_share_done(void *context, const struct postgres_error *error)
@@ -213,6 +247,40 @@ static enum status ask(struct request *request, struct named *named, struct post
                                        .whole = true};
     request->executor = named;
     return execute_ask(request, lane, &call, &handlers);
+}
+
+/* Row level security leaves the caller's own jobs. */
+static enum stage_verdict ask_job(struct request *request, struct named *named)
+{
+    static const char sql[] = "select state, error from sluice.job where job_id = $1::uuid and customer_id ="
+                              " sluice.me() and expires_at > clock_timestamp()";
+    struct postgres_setting settings[NAMED_SETTINGS];
+    struct customer_names *names;
+    if (!own_names(request, &names))
+        return relations_refuse_stranger(request);
+    if (!named_settings(request, settings))
+        return problem_send_status(request, STATUS_TOO_LARGE);
+    named->share = NAMED_ASKED_JOB;
+    enum status status = ask(request, named, customers_lane(request->worker->customers, request->principal->customer),
+                             sql, &named->job, 1, settings);
+    return status == STATUS_OK ? STAGE_WAIT : problem_send_status(request, status);
+}
+
+/* STAGE_NEXT: there is a result. */
+static enum stage_verdict take_job(struct request *request, struct named *named, bool is_there)
+{
+    named->share = NAMED_SHARED;
+    if (!is_there)
+        return refuse_job(request);
+    if (text_equal(named->state, TEXT("failed")))
+        return problem_send(request, PROBLEM_CONFLICT, "the job has failed, and has no rows: %.*s",
+                            TEXT_ARGS(named->error));
+    if (!text_equal(named->state, TEXT("done")))
+        return problem_send(request, PROBLEM_CONFLICT,
+                            "the job is %.*s, and has no rows before it is done; GET /v1/jobs/%.*s?wait=60 waits for "
+                            "that",
+                            TEXT_ARGS(named->state), TEXT_ARGS(named->job));
+    return STAGE_NEXT;
 }
 
 /* A login that fails does not tell why: who is no registered customer has no shares. */
@@ -252,27 +320,33 @@ static enum stage_verdict take_share(struct request *request, struct named *name
 {
     bool is_there = named->found;
     named->found = false;
-    if (named->status == STATUS_UNAVAILABLE && named->share == NAMED_ASKED_SHARE)
+    if (named->status == STATUS_UNAVAILABLE && named->share != NAMED_ASKED_READER)
         return ask_reader(request, named);
     if (named->status != STATUS_OK)
         return problem_send_status(request, named->status);
+    if (named->share == NAMED_ASKED_READER && !is_there && named->job.data != NULL)
+        return relations_refuse_stranger(request);
     if (named->share == NAMED_ASKED_READER)
         return is_there ? problem_send_status(request, STATUS_UNAVAILABLE) : named_refuse(request);
+    if (named->share == NAMED_ASKED_JOB)
+        return take_job(request, named, is_there);
     named->share = NAMED_SHARED;
     return is_there ? STAGE_NEXT : named_refuse(request);
 }
 
 enum stage_verdict named_find(struct request *request, struct named *named)
 {
-    struct datasets_place place;
-    struct text relation;
-    bool asked_share = named->share == NAMED_ASKED_SHARE || named->share == NAMED_ASKED_READER;
+    struct datasets_place place = {.schema = TEXT_NONE};
+    struct text relation = TEXT_NONE;
+    bool asked_share = named->share != NAMED_OWN && named->share != NAMED_SHARED;
     if (request->resumed && !asked_share)
         return take(request, named);
     enum stage_verdict shared = asked_share ? take_share(request, named) : STAGE_NEXT;
     if (shared != STAGE_NEXT)
         return shared;
-    if (find_place(request, named->name, &place, &relation) != STAGE_NEXT)
+    if (named->job.data != NULL && named->share == NAMED_OWN)
+        return ask_job(request, named);
+    if (find_place(request, named, &place, &relation) != STAGE_NEXT)
         return STAGE_DONE;
     if (named->share == NAMED_OWN && text_starts_with(place.prefix, TEXT("shared.")))
         return ask_share(request, named, &place, relation);

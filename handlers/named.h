@@ -7,10 +7,12 @@
 
 struct named {
     struct text name;   /* decoded */
+    struct text job;    /* an id: the rows are those of its result, and `name` is not looked at; TEXT_NONE: no job's */
     enum status status; /* what a wait has brought */
     /* Another customer's thing: whether it is shared is asked at each request. */
-    enum named_share { NAMED_OWN, NAMED_ASKED_SHARE, NAMED_ASKED_READER, NAMED_SHARED } share;
-    bool found; /* what was asked */
+    enum named_share { NAMED_OWN, NAMED_ASKED_SHARE, NAMED_ASKED_JOB, NAMED_ASKED_READER, NAMED_SHARED } share;
+    bool found;               /* what was asked */
+    struct text state, error; /* of the job */
 };
 /* For a handler's plan(): call again when the request was resumed. STAGE_NEXT: request->dataset is there. STAGE_DONE:
  * it was answered (404 for what is not there and for what this caller may not see alike, 406 for a wrong

@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "api/customers.h"
 #include "api/execute.h"
@@ -9,6 +10,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "handlers/named.h"
+#include "query/own_views.h"
 #include "query/verdicts.h"
 
 #define SQL_CEILING ((size_t)256 << 10) /* deparsed, it grows */
@@ -150,6 +152,7 @@ static void read_page(const struct request *request, struct own_sql *own, const 
     const json_t *limit = json_object_get(body, "limit"), *offset = json_object_get(body, "offset");
     own->limit = json_is_integer(limit) ? (uint64_t)json_integer_value(limit) : UINT64_MAX;
     own->offset = json_is_integer(offset) ? (uint64_t)json_integer_value(offset) : 0;
+    own->wanted = own->limit;
     own->capped = page != 0 && own->limit > page;
     if (own->capped)
         own->limit = page;
@@ -195,6 +198,9 @@ static void on_role_rows(void *context, const struct postgres_rows *rows)
 {
     struct own_sql *own = ((struct request *)context)->handler_state;
     own->registered = postgres_rows_count(rows) != 0;
+    if (own->registered && !own->bare)
+        own->refused =
+            own_views_read(postgres_rows_value(rows, 0, 0), &((struct request *)context)->worker->server->datasets);
 }
 
 static void on_estimate_rows(void *context, const struct postgres_rows *rows)
@@ -215,7 +221,8 @@ static void on_done(void *context, const struct postgres_error *error)
     request_resume(request);
 }
 
-/* Roles are no secret to the reader, and a login that fails would not tell why. */
+/* Roles are no secret to the reader, and a login that fails would not tell why. What the SQL reads of the caller's own
+ * is asked at once: he may have made it with psql. */
 static enum stage_verdict ask_role(struct request *request, struct own_sql *own)
 {
     static const struct postgres_handlers handlers = {on_role_rows, on_done};
@@ -223,9 +230,11 @@ static enum stage_verdict ask_role(struct request *request, struct own_sql *own)
     struct postgres_statement *statement = arena_alloc(&request->arena, sizeof(*statement));
     if (statement == NULL)
         return problem_send_status(request, STATUS_TOO_LARGE);
-    postgres_statement_init(statement, sql, 1, NULL);
-    const struct text role = text_from_string(own->relations.names.role);
-    const struct postgres_call call = {.statement = statement, .parameters = &role};
+    struct text values[OWN_VIEWS_PARAMETERS] = {text_from_string(own->relations.names.role)};
+    if (!own->bare && own_views_parameters(values[0], &own->checked, &request->arena, values) != STATUS_OK)
+        return problem_send_status(request, STATUS_TOO_LARGE);
+    postgres_statement_init(statement, own->bare ? sql : own_views_sql, own->bare ? 1 : OWN_VIEWS_PARAMETERS, NULL);
+    const struct postgres_call call = {.statement = statement, .parameters = values, .whole = !own->bare};
     own->step = OWN_ROLE;
     enum status status = execute_ask(request, request->worker->describe, &call, &handlers);
     return status == STATUS_OK ? STAGE_WAIT : problem_send_status(request, status);
@@ -258,6 +267,15 @@ enum stage_verdict own_begin(struct request *request, struct own_sql *own)
     return status == STATUS_OK ? ask_role(request, own) : problem_send_status(request, status);
 }
 
+static bool keep_given(struct request *request, struct own_sql *own, struct text sql, const json_t *parameters)
+{
+    char *given = parameters != NULL && !json_is_null(parameters) ? json_dumps(parameters, JSON_COMPACT) : NULL;
+    own->sql = sql;
+    own->given = arena_copy(&request->arena, given != NULL ? text_from_string(given) : TEXT("[]"));
+    free(given);
+    return own->given.data != NULL;
+}
+
 static enum stage_verdict read_body(struct request *request, struct own_sql *own, const json_t *body)
 {
     struct text sql = own_sql_member(&request->arena, body, "sql");
@@ -267,6 +285,8 @@ static enum stage_verdict read_body(struct request *request, struct own_sql *own
         read_parameters(request, own, json_object_get(body, "parameters")) != STAGE_NEXT)
         return STAGE_DONE;
     read_page(request, own, body);
+    if (own->kept && !keep_given(request, own, sql, json_object_get(body, "parameters")))
+        return problem_send_status(request, STATUS_TOO_LARGE);
     return make_plan(request, own);
 }
 
@@ -297,6 +317,17 @@ static enum stage_verdict judge(struct request *request, struct own_sql *own)
     return problem_send(request, PROBLEM_OVER_BUDGET, "%s", words);
 }
 
+static enum stage_verdict refuse_own(struct request *request, struct own_sql *own)
+{
+    const struct sql_check_relation *one =
+        &own->checked.relations[own->refused <= own->checked.relation_count ? own->refused - 1 : 0];
+    struct relations_mistake told;
+    own->relations.refused_schema = one->schema;
+    own->relations.refused_name = one->name;
+    relations_refused(&own->relations, STATUS_INVALID, &(struct sql_check_mistake){0}, &told);
+    return relations_refuse(request, &told, "/sql");
+}
+
 enum stage_verdict own_sql_resume(struct request *request)
 {
     struct own_sql *own = request->handler_state;
@@ -310,6 +341,8 @@ enum stage_verdict own_sql_resume(struct request *request)
         return problem_send_status(request, own->status == STATUS_INVALID ? STATUS_FAILED : own->status);
     if (!own->registered)
         return relations_refuse_stranger(request);
+    if (own->refused != 0)
+        return refuse_own(request, own);
     return own->bare ? STAGE_NEXT : ask_estimate(request, own);
 }
 

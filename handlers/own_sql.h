@@ -13,16 +13,20 @@ struct own_sql { /* request->handler_state, first member of it; in the request's
     /* Asked. */
     bool bare; /* no SQL: only whether the caller is registered */
     bool dry;  /* a budget does not refuse it */
+    bool kept; /* `sql` and `given` are wanted */
     struct relations relations;
     struct sql_checked checked;
     struct text *values;    /* of the parameters, in the order of their numbers */
+    struct text sql, given; /* as they came: the SQL, and the parameters as JSON */
     uint64_t limit, offset; /* of rows; UINT64_MAX: all */
+    uint64_t wanted;        /* the limit that the caller told; UINT64_MAX: none */
     bool capped;            /* the tier's page, not the caller, set the limit */
     struct rules_budget budget;
     enum rules_excess excess;
     /* Under way. */
     enum own_step step;
     bool registered;
+    size_t refused;     /* the number of a relation of the SQL that is not to be read; 0: none */
     enum status status; /* what a wait has brought */
     struct postgres_error error;
 };

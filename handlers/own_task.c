@@ -107,7 +107,8 @@ enum status own_task_query_checked(struct own_task *task, const struct sql_check
 
 static bool told_to_end(void *context)
 {
-    return atomic_load(&((struct own_task *)context)->task.task.cancelled);
+    struct own_task *task = context;
+    return !task->deaf && atomic_load(&task->task.task.cancelled);
 }
 
 static void keep_check(void *context, const struct postgres_rows *rows)
@@ -146,7 +147,7 @@ static enum status prepare(struct own_task *task)
     enum status status = postgres_session_script(task->session, login_settings, &task->failure);
     if (status == STATUS_OK) {
         snprintf(timeout, sizeof(timeout), "set statement_timeout = %u",
-                 task->server->config->customers.change_timeout_ms);
+                 task->timeout_ms != 0 ? task->timeout_ms : task->server->config->customers.change_timeout_ms);
         status = postgres_session_script(task->session, timeout, &task->failure);
     }
     if (status != STATUS_OK)
@@ -175,19 +176,25 @@ static void carry_out(struct own_task *task)
         (void)!own_task_query(task, "commit", 0, NULL, NULL, NULL);
 }
 
-static void run(struct task *of)
+void own_task_run(struct own_task *task)
 {
-    struct own_task *task = (struct own_task *)of;
+    task->failed = task->is_status = task->is_sql = false;
+    task->failure.message[0] = '\0';
     carry_out(task);
     postgres_session_close(task->session);
     task->session = NULL;
+}
+
+static void run(struct task *of)
+{
+    own_task_run((struct own_task *)of);
 }
 
 /* On the loop. */
 
 static void answer(struct request *request, struct own_task *task)
 {
-    static const char *const reasons[] = {[0] = "OK", [1] = "Created", [4] = "No Content"};
+    static const char *const reasons[] = {[0] = "OK", [1] = "Created", [2] = "Accepted", [4] = "No Content"};
     struct respond_head head = {.status = task->code,
                                 .reason = reasons[task->code % 100],
                                 .content_type = TEXT("application/json"),
@@ -214,6 +221,8 @@ static void answer(struct request *request, struct own_task *task)
 static void on_done(struct request_task *of)
 {
     struct own_task *task = (struct own_task *)of;
+    if (task->ended != NULL)
+        task->ended(task, of->request);
     if (of->request != NULL)
         answer(of->request, task);
     own_task_free(task);

@@ -19,6 +19,11 @@ struct own_task {
     struct postgres_setting settings[NAMED_SETTINGS];
     /* Within the transaction. It says what came of it by own_task_fail, or sets `answer`. */
     void (*change)(struct own_task *task);
+    uint32_t timeout_ms; /* of a statement; 0: customers.change_timeout */
+    bool deaf;           /* a cancel does not end it */
+    /* On the loop, when it has ended and before it is answered; may change what came of it. `request` NULL: the client
+     * has left. May be NULL. */
+    void (*ended)(struct own_task *task, struct request *request);
     struct postgres_session *session;
     struct failure failure; /* of the last statement */
     /* What came of it. */
@@ -30,7 +35,7 @@ struct own_task {
     struct relations_mistake mistake;
     char sqlstate[6];
     char words[768];
-    int code;           /* of success: 200, 201, 204 */
+    int code;           /* of success: 200, 201, 202, 204 */
     struct text answer; /* JSON */
 };
 
@@ -39,6 +44,9 @@ struct own_task *own_task_create(struct request *request, size_t size, void (*ch
 /* For execute(): hands it to a thread; the answer follows when it is done. */
 enum stage_verdict own_task_start(struct request *request, struct own_task *task);
 void own_task_free(struct own_task *task);
+/* The transaction itself, on any thread that may block; for a task that answers no request. It may run again, with
+ * another change: what came of it before is forgotten. */
+void own_task_run(struct own_task *task);
 
 /* For change(). A failed statement ends the change: what it means goes into the outcome; STATUS_OK otherwise. */
 enum status own_task_query(struct own_task *task, const char *sql, size_t parameter_count,

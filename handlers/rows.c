@@ -1,4 +1,4 @@
-/* GET /v1/datasets/{dataset}: its rows, in the row dialect. */
+/* GET /v1/datasets/{dataset} and GET /v1/jobs/{job_id}/result: rows, in the row dialect. */
 #include <stdlib.h>
 
 #include "api/execute.h"
@@ -15,8 +15,9 @@
 #define RANGE_SIZE 64 /* bytes: three numbers of 20 digits, '-' and '/' */
 #define IDENTITY_CEILING ((size_t)256 << 10)
 
-enum { DATASET };
+enum { DATASET, JOB = DATASET };
 static const char *const parameters[] = {"dataset", NULL};
+static const char *const job_parameters[] = {"job_id", NULL};
 
 struct rows {
     struct read read;
@@ -198,13 +199,21 @@ static bool knows_span(const struct rows *rows)
     return rows->read.tree->cursor.size == 0;
 }
 
+static void append_path(const struct read *read, struct buffer *out)
+{
+    if (read->named.job.data != NULL)
+        buffer_printf(out, "/v1/jobs/%.*s/result", TEXT_ARGS(read->named.job));
+    else
+        document_append_path(out, read->named.name);
+}
+
 static struct text content_location(struct request *request, const struct read *read)
 {
     static const char *const without[] = {NULL};
     struct buffer location;
     char first[512];
     buffer_init_on(&location, first, sizeof(first), IDENTITY_CEILING);
-    document_append_path(&location, read->named.name);
+    append_path(read, &location);
     buffer_append_char(&location, '?');
     read_append_query(read, without, &location);
     size_t size = location.size;
@@ -307,7 +316,7 @@ static struct text next_target(struct request *request, struct rows *rows)
     if (purpose.data == NULL)
         return TEXT_NONE;
     buffer_init(&target, IDENTITY_CEILING);
-    document_append_path(&target, rows->read.named.name);
+    append_path(&rows->read, &target);
     buffer_append_char(&target, '?');
     read_append_query(&rows->read, without, &target);
     buffer_append_literal(&target, "cursor=");
@@ -440,13 +449,15 @@ static enum stage_verdict refuse_offset(struct request *request, struct rows *ro
 
 static enum stage_verdict plan(struct request *request)
 {
+    bool of_job = request->binding->handler == &handlers_get_job_result;
     if (request->resumed)
         return read_resume(request);
     struct rows *before = request->handler_state;
     struct rows *rows = arena_calloc(&request->arena, 1, sizeof(*rows));
     if (rows == NULL)
         return problem_send_status(request, STATUS_TOO_LARGE);
-    rows->read.named.name = request_value(request, DATASET)->text;
+    rows->read.named.name = of_job ? TEXT("result") : request_value(request, DATASET)->text;
+    rows->read.named.job = of_job ? request_value(request, JOB)->text : TEXT_NONE;
     rows->read.query = request->query;
     rows->read.answered = answered;
     if (before != NULL) { /* planned again */
@@ -478,3 +489,4 @@ static enum stage_verdict execute(struct request *request)
 }
 
 const struct handler handlers_read_dataset = {"readDataset", parameters, plan, execute};
+const struct handler handlers_get_job_result = {"getJobResult", job_parameters, plan, execute};

@@ -1,9 +1,11 @@
-/* POST /v1/query: a SELECT of the caller's, answered at once, on his own login. */
+/* POST /v1/query: a SELECT of the caller's, on his own login; answered at once, or as a job. */
 #include <stdio.h>
 
 #include "api/execute.h"
+#include "api/prefer.h"
 #include "api/problem.h"
 #include "handlers/handlers.h"
+#include "handlers/job_run.h"
 #include "handlers/own_sql.h"
 
 #define RANGE_SIZE 64
@@ -12,6 +14,7 @@ static const char *const parameters[] = {"format", NULL};
 
 struct queried {
     struct own_sql own; /* first */
+    bool later;         /* as a job */
     struct respond_header headers[1];
     char range[RANGE_SIZE];
 };
@@ -21,7 +24,11 @@ static enum stage_verdict plan(struct request *request)
     if (request->resumed)
         return own_sql_resume(request);
     struct queried *queried = arena_calloc(&request->arena, 1, sizeof(*queried));
-    return queried != NULL ? own_sql_begin(request, &queried->own) : problem_send_status(request, STATUS_TOO_LARGE);
+    if (queried == NULL)
+        return problem_send_status(request, STATUS_TOO_LARGE);
+    /* A job may cost more than an answer at once. */
+    queried->later = queried->own.dry = queried->own.kept = prefer_is_async(request->headers.prefer);
+    return own_sql_begin(request, &queried->own);
 }
 
 /* A page that the tier or the size of an answer has cut says so: 206, and which rows it holds. */
@@ -51,6 +58,8 @@ static enum stage_verdict execute(struct request *request)
 {
     const struct queried *queried = request->handler_state;
     const struct own_sql *own = &queried->own;
+    if (queried->later)
+        return job_submit(request, own);
     const struct execute_rows options = {.head = {.status = 200,
                                                   .reason = "OK",
                                                   .content_type = text_from_string(rows_media_type(request->format)),

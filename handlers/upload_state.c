@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "handlers/handlers.h"
 #include "handlers/named.h"
+#include "handlers/own_sql.h"
 #include "handlers/upload_name.h"
 
 /* Each row: a document as it is shown, and where it stands. Row level security leaves the caller's own. */
@@ -31,7 +32,8 @@ static const char quarantine_sql[] =
 #define LIST_CEILING ((size_t)32 << 20) /* bytes of a page */
 
 enum kind { LIST, ONE, QUARANTINE };
-struct state { /* request->handler_state */
+struct state {          /* request->handler_state */
+    struct own_sql own; /* first */
     enum kind kind;
     struct postgres_statement statement;
     struct postgres_setting settings[NAMED_SETTINGS];
@@ -163,11 +165,20 @@ static enum stage_verdict ask(struct request *request, struct state *state, cons
     return status == STATUS_OK ? STAGE_WAIT : problem_send_status(request, status);
 }
 
+/* A login that fails would not tell a stranger from a database that is away. */
+static enum stage_verdict plan(struct request *request)
+{
+    if (request->resumed)
+        return own_sql_resume(request);
+    struct state *state = arena_calloc(&request->arena, 1, sizeof(*state));
+    return state != NULL ? own_begin(request, &state->own) : problem_send_status(request, STATUS_TOO_LARGE);
+}
+
 static struct state *begin(struct request *request, enum kind kind, const struct openapi_value *limit)
 {
-    struct state *state = arena_calloc(&request->arena, 1, sizeof(*state));
+    struct state *state = request->handler_state;
     char *number = arena_alloc(&request->arena, 24);
-    if (state == NULL || number == NULL) {
+    if (number == NULL) {
         problem_send_status(request, STATUS_TOO_LARGE);
         return NULL;
     }
@@ -176,7 +187,6 @@ static struct state *begin(struct request *request, enum kind kind, const struct
     /* One more says whether there is more. */
     int size = snprintf(number, 24, "%llu", (unsigned long long)state->limit + (kind != ONE));
     state->parameters[1] = text_of(number, (size_t)size);
-    request->handler_state = state;
     return state;
 }
 
@@ -232,7 +242,7 @@ static enum stage_verdict execute_quarantine(struct request *request)
     return ask(request, state, quarantine_sql, 3);
 }
 
-const struct handler handlers_list_uploads = {"listUploads", list_parameters, NULL, execute_list};
-const struct handler handlers_get_upload = {"getUpload", one_parameters, NULL, execute_one};
-const struct handler handlers_get_upload_quarantine = {"getUploadQuarantine", quarantine_parameters, NULL,
+const struct handler handlers_list_uploads = {"listUploads", list_parameters, plan, execute_list};
+const struct handler handlers_get_upload = {"getUpload", one_parameters, plan, execute_one};
+const struct handler handlers_get_upload_quarantine = {"getUploadQuarantine", quarantine_parameters, plan,
                                                        execute_quarantine};

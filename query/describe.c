@@ -3,6 +3,7 @@
 #include "base/buffer.h"
 #include "base/hash.h"
 #include "query/describe_private.h"
+#include "query/own_views.h"
 
 #define ARENA_CEILING ((size_t)8 << 20) /* of one description */
 #define MAX_COLUMNS 10000               /* a table has 1,600 at most; functions of its row come on top */
@@ -246,10 +247,18 @@ static void read_relation(struct describe_reading *reading)
                         !json_is_true(json_object_get(self->row, "inherited"));
 }
 
+/* A customer's relation is one of his own itself: no row at all is no answer that could be trusted. */
+static void read_served(struct describe_reading *reading)
+{
+    bool is_own = reading->dataset->role.data != NULL;
+    bool told = json_array_size(describe_array(reading->document, "own")) != 0;
+    reading->dataset->served = !is_own || (told && own_views_judge(reading->document, reading->options) == 0);
+}
+
 static void read_document(struct describe_reading *reading, const struct datasets_place *place, struct text relation)
 {
     void (*const parts[])(struct describe_reading *) = {
-        find_override, describe_types, describe_relations, read_columns, describe_own, read_relation,
+        find_override, describe_types, describe_relations, read_columns, read_served,  read_relation,
         describe_keys, describe_told,  read_bases,         read_things,  read_estimate};
     read_names(reading, place, relation);
     for (size_t i = 0; !reading->failed && i < sizeof(parts) / sizeof(parts[0]); i++)

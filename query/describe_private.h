@@ -72,9 +72,6 @@ void describe_relations(struct describe_reading *reading);
 void describe_keys(struct describe_reading *reading);
 bool describe_leads_index(struct describe_reading *reading, size_t column);
 
-/* describe_own.c: whether it may be served at all. */
-void describe_own(struct describe_reading *reading);
-
 /* describe_told.c: what the configuration and the comments say. */
 void describe_told(struct describe_reading *reading);
 

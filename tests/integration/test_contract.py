@@ -1,53 +1,193 @@
 """The contract is what is served: paths, methods, parameters, and answers of the described shape."""
+import base64
+import gzip
+import hashlib
+
 import pytest
 
+import calls
 import contract
-from gateway import assert_problem, check_problem, token
+from calls import CALLS, REGION, TUS
+from gateway import SLOWNESS, assert_problem, check_problem, token
+from wait import eventually
 
-REGION = "AR-north-1"
-CALLS = {
-    "listRegions": "/v1/regions?q=ar&kind=city&parent=AR-north&bbox=-10,30,60,70&near=4,49&limit=5",
-    "getRegion": f"/v1/regions/{REGION}",
-    "getRegionSummary": f"/v1/regions/{REGION}/summary?window=30d&as_of=2025-06-30",
-    "getRegionWeather": f"/v1/regions/{REGION}/weather?from=2024-01-01&to=2024-01-31&grain=day&fields=temperature_c",
-    "getRegionMarket": f"/v1/regions/{REGION}/market?from=2024-01-01&to=2024-12-31&grain=month",
-    "getRegionForecast": f"/v1/regions/{REGION}/forecast?grain=week",
-    "listDatasets": "/v1/datasets?limit=5",
-    "getDatasetSchema": "/v1/datasets/weather_daily/schema",
-    "readDataset": f"/v1/datasets/weather_daily?select=region_id,day,temperature_c&region_id=eq.{REGION}&order=day.desc&limit=5",
-    "getOpenapi": "/v1/openapi.json",
-    "planQuery": "/v1/query/plan",
-}
-FORMED = [name for name in CALLS if name not in ("getDatasetSchema", "getOpenapi", "planQuery")]
-FETCHED = [name for name in CALLS if name != "planQuery"]
+ANSWERS = {name: contract.resolve(contract.operation_of(name)["responses"].get("200", {})).get("content", {}) for name in CALLS}
+FORMED = [name for name in CALLS if "text/csv" in ANSWERS[name]]
+FETCHED = [name for name in CALLS if CALLS[name].method == "GET"]
+TAGGED = [name for name in FETCHED if "304" in contract.operation_of(name)["responses"]]
+JSON_BODIED = ("planQuery", "runQuery", "putAnalysis")
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 
-def ask(api, operation, more="", **options):
-    """The operation's call, by a caller who may read all of the warehouse; `more` goes behind its query."""
-    path = CALLS[operation]
-    if operation == "planQuery":
-        options = {"method": "POST", "json": {"url": CALLS["readDataset"]}, **options}
-    path += ("&" if "?" in path else "?") + more if more else ""
-    return api.get(path, bearer=token(scope="regions:read datasets:read"), **options)
+def expanding(size):
+    """So many bytes of CSV, compressed: members of gzip, one behind the other."""
+    piece = 16 << 20
+    return gzip.compress(b"1,1\n" * (piece // 4)) * (size // piece)
+
+
+@pytest.fixture(scope="module")
+def api(postgres, redis, tmp_path_factory):
+    with calls.opened(tmp_path_factory.mktemp("contract"), postgres, redis) as one:
+        yield one
+
+
+def ask(api, operation, more="", headers=None, **changes):
+    """The operation's call, with changes, by a customer who may do all."""
+    return calls.ask(api, CALLS[operation]._replace(**changes), more, headers=headers)
+
+
+def at(api, operation):
+    """What the operation acts on, made once for several calls."""
+    made = CALLS[operation].before(api)
+    return {"before": lambda api: made}
 
 
 def test_every_operation_of_the_contract_has_a_call_here():
-    assert {operation["operationId"] for _, _, operation in contract.operations()} == CALLS.keys()
+    assert {operation["operationId"]: method for _, method, operation in contract.operations()} == {name: call.method for name, call in CALLS.items()}
 
 
 @pytest.mark.parametrize("operation", CALLS)
 def test_an_operation_answers_as_its_schema_says(api, operation):
     answer = ask(api, operation)
-    assert answer.status_code == 200, answer.text
+    assert answer.status_code == CALLS[operation].status, answer.text
     contract.check_answer(operation, answer)
     assert answer.headers["X-Request-Id"]
+
+
+@pytest.mark.parametrize("operation, status, changes", [
+    ("readDataset", 206, {"path": "/v1/datasets/weather_daily?limit=1", "headers": {"Prefer": "count=planned"}}),
+    ("putUpload", 200, {"path": "/v1/uploads/sales?mode=append&max_bad=0.5"}),
+    ("putAnalysis", 200, {"path": "/v1/analytics/total", "body": {"sql": calls.TOTAL, "as": "table"}}),
+    ("getUploadQuarantine", 200, {"path": "/v1/uploads/sales/quarantine?after=3"}),
+    ("planQuery", 200, {"body": {"sql": "select id from uploads.sales where id = $1", "parameters": [1], "limit": 5}}),
+    ("runQuery", 202, {"headers": {"Prefer": "respond-async"}}),
+    ("uploadSessionPatch", 204, {"body": calls.SALES[:10]})])
+def test_an_operation_that_answers_in_another_way_does_as_its_schema_says(api, operation, status, changes):
+    answer = ask(api, operation, **changes)
+    assert answer.status_code == status, answer.text
+    contract.check_answer(operation, answer)
+
+
+@pytest.mark.parametrize("operation", TAGGED)
+def test_what_a_caller_has_already_is_a_304(api, operation):
+    call = at(api, operation)
+
+    def kept():
+        tag = ask(api, operation, **call).headers.get("ETag")
+        return tag and ask(api, operation, headers={"If-None-Match": tag}, **call)
+
+    answer = eventually(lambda: (again := kept()) is not None and again.status_code == 304 and again, within=5 * SLOWNESS, says="a 304")
+    contract.check_answer(operation, answer)
+    assert answer.content == b""
+
+
+CHECKSUM = {"Upload-Checksum": "sha1 " + base64.b64encode(hashlib.sha1(b"other").digest()).decode()}
+PIECE = calls.PIECE
+FRESH = {"before": lambda api: ""}
+GONE = {"before": lambda api: UNKNOWN}
+MISTAKES = [  # operation, status, kind, what differs from its call
+    ("loadRows", 400, "invalid-parameter", {"path": "/v1/datasets/shown.price/rows?mode=none"}),
+    ("loadRows", 404, "not-found", {"path": "/v1/datasets/weather_daily/rows"}),
+    ("loadRows", 415, "unsupported-media-type", {"headers": {"Content-Type": "image/png"}}),
+    ("loadRows", 422, "invalid-file", {"body": b"day,zone,price\n2025-01-01,bg,x\n"}),
+    ("listUploads", 400, "invalid-parameter", {"path": "/v1/uploads?limit=0"}),
+    ("listUploads", 403, "unregistered-customer", {"who": "callnobody"}),
+    ("getUpload", 400, "invalid-parameter", {"path": "/v1/uploads/No"}),
+    ("getUpload", 403, "unregistered-customer", {"who": "callnobody"}),
+    ("getUpload", 404, "not-found", {"path": "/v1/uploads/none"}),
+    ("putUpload", 400, "invalid-parameter", {"path": "/v1/uploads/fresh?mode=none"}),
+    ("putUpload", 403, "unregistered-customer", {"who": "callnobody"}),
+    ("putUpload", 409, "conflict", {"path": "/v1/uploads/sales", "body": b"other\n1\n"}),
+    ("putUpload", 413, "body-too-large", {"body": expanding(2 << 30), "headers": {"Content-Encoding": "gzip", **calls.CSV}}),
+    ("putUpload", 415, "unsupported-media-type", {"headers": {"Content-Type": "image/png"}}),
+    ("putUpload", 422, "invalid-file", {"path": "/v1/uploads/fresh?types=amount:numeric"}),
+    ("deleteUpload", 400, "invalid-parameter", {"path": "/v1/uploads/No", **FRESH}),
+    ("deleteUpload", 404, "not-found", {"path": "/v1/uploads/none", **FRESH}),
+    ("deleteUpload", 409, "conflict", {"path": "/v1/uploads/sales", **FRESH}),
+    ("getUploadQuarantine", 400, "invalid-parameter", {"path": "/v1/uploads/sales/quarantine?after=-1"}),
+    ("getUploadQuarantine", 404, "not-found", {"path": "/v1/uploads/none/quarantine"}),
+    ("uploadSessionCreate", 400, "invalid-parameter", {"headers": {**TUS, "Upload-Length": "10"}}),
+    ("uploadSessionCreate", 412, "unsupported-version", {"headers": {**CALLS["uploadSessionCreate"].headers, "Tus-Resumable": "0.2.2"}}),
+    ("uploadSessionCreate", 413, "body-too-large", {"headers": {**CALLS["uploadSessionCreate"].headers, "Upload-Length": "9" * 18}}),
+    ("uploadSessionHead", 400, "invalid-parameter", {"path": calls.SESSIONS + "/1", **FRESH}),
+    ("uploadSessionHead", 404, "not-found", GONE),
+    ("uploadSessionHead", 412, "unsupported-version", {"headers": {"Tus-Resumable": "2.0.0"}}),
+    ("uploadSessionPatch", 400, "invalid-parameter", {"headers": {**PIECE, "Upload-Offset": "x"}}),
+    ("uploadSessionPatch", 404, "not-found", GONE),
+    ("uploadSessionPatch", 409, "conflict", {"headers": {**PIECE, "Upload-Offset": "7"}}),
+    ("uploadSessionPatch", 412, "unsupported-version", {"headers": {**PIECE, "Tus-Resumable": "2"}}),
+    ("uploadSessionPatch", 413, "body-too-large", {"body": calls.SALES * 2}),
+    ("uploadSessionPatch", 415, "unsupported-media-type", {"headers": {**PIECE, "Content-Type": "text/csv"}}),
+    ("uploadSessionPatch", 422, "invalid-file", {"body": calls.SALES.replace(b",", b"\0")}),
+    ("uploadSessionPatch", 460, "checksum-mismatch", {"headers": {**PIECE, **CHECKSUM}}),
+    ("uploadSessionDelete", 404, "not-found", GONE),
+    ("uploadSessionDelete", 412, "unsupported-version", {"headers": {}}),
+    ("planQuery", 400, "invalid-body", {"body": {}}),
+    ("planQuery", 404, "not-found", {"body": {"url": "/v1/datasets/none"}}),
+    ("planQuery", 422, "invalid-sql", {"body": {"sql": "select pg_sleep(1)"}}),
+    ("runQuery", 400, "invalid-body", {"body": {"sql": "select :a", "parameters": {}}}),
+    ("runQuery", 403, "unregistered-customer", {"who": "callnobody"}),
+    ("runQuery", 406, "not-acceptable", {"headers": {"Accept": "image/png"}}),
+    ("runQuery", 415, "unsupported-media-type", {"body": b"select 1", "headers": calls.CSV}),
+    ("runQuery", 422, "invalid-sql", {"body": {"sql": "select * from uploads.none"}}),
+    ("listJobs", 400, "invalid-parameter", {"path": "/v1/jobs?limit=0"}),
+    ("listJobs", 403, "unregistered-customer", {"who": "callnobody"}),
+    ("getJob", 400, "invalid-parameter", {"path": "/v1/jobs/1", **FRESH}),
+    ("getJob", 404, "not-found", GONE),
+    ("deleteJob", 404, "not-found", GONE),
+    ("getJobResult", 404, "not-found", GONE),
+    ("listAnalyses", 400, "invalid-parameter", {"path": "/v1/analytics?limit=1000"}),
+    ("listAnalyses", 403, "unregistered-customer", {"who": "callnobody"}),
+    ("getAnalysis", 400, "invalid-parameter", {"path": "/v1/analytics/No"}),
+    ("getAnalysis", 404, "not-found", {"path": "/v1/analytics/none"}),
+    ("putAnalysis", 400, "invalid-body", {"body": {"sql": "select 1 as one", "as": "index"}}),
+    ("putAnalysis", 403, "unregistered-customer", {"who": "callnobody", **FRESH}),
+    ("putAnalysis", 409, "conflict", {"path": "/v1/analytics/base", "body": {"sql": "select 1 as other"}, "before": lambda api: read_by_another(api)}),
+    ("putAnalysis", 415, "unsupported-media-type", {"body": b"select 1", "headers": calls.CSV}),
+    ("putAnalysis", 422, "invalid-sql", {"body": {"sql": "drop table uploads.sales"}}),
+    ("deleteAnalysis", 404, "not-found", {"path": "/v1/analytics/none", **FRESH}),
+    ("deleteAnalysis", 409, "conflict", {"path": "/v1/analytics/base", "before": lambda api: read_by_another(api)}),
+    ("refreshAnalysis", 404, "not-found", {"path": "/v1/analytics/none/refresh"}),
+    ("refreshAnalysis", 409, "conflict", {"path": "/v1/analytics/busy/refresh"}),
+    ("refreshAnalysis", 422, "invalid-sql", {"path": "/v1/analytics/broken/refresh", "before": lambda api: broken(api)}),
+    ("listShares", 404, "not-found", {"path": "/v1/analytics/none/shares"}),
+    ("putShare", 400, "invalid-parameter", {"path": "/v1/analytics/total/shares/No"}),
+    ("putShare", 404, "not-found", {"path": f"/v1/analytics/none/shares/{calls.EMIL}"}),
+    ("putShare", 409, "conflict", {"path": f"/v1/analytics/total/shares/{calls.DORA}"}),
+    ("deleteShare", 404, "not-found", {"path": f"/v1/analytics/none/shares/{calls.EMIL}", **FRESH}),
+]
+
+
+def read_by_another(api):
+    calls.put_analysis(api, "base", "select 1 as one", "view")
+    calls.put_analysis(api, "reader", "select one from analytics.base", "view")
+    return ""
+
+
+def broken(api):
+    """A table whose SQL could be carried out only then."""
+    calls.put_upload(api, "divisor", b"id\n1\n", "?mode=replace")
+    calls.put_analysis(api, "broken", "select 1 / id as x from uploads.divisor")
+    calls.put_upload(api, "divisor", b"id\n0\n", "?mode=append")
+    return ""
+
+
+@pytest.mark.parametrize("operation, status, kind, changes", MISTAKES, ids=[f"{operation}-{status}-{kind}" for operation, status, kind, _ in MISTAKES])
+def test_a_mistake_is_the_problem_that_the_contract_lists(api, operation, status, kind, changes):
+    changes = dict(changes)
+    who = changes.pop("who", calls.DORA)
+    answer = calls.ask(api, CALLS[operation]._replace(**changes), authorization=calls.bearer(who))
+    problem = assert_problem(answer, status, kind)
+    contract.check_answer(operation, answer)
+    assert "calldora" not in problem["detail"] and "ware." not in problem["detail"]
 
 
 @pytest.mark.parametrize("operation", FORMED)
 @pytest.mark.parametrize("form,media", [("csv", "text/csv"), ("ndjson", "application/x-ndjson"), ("json", "application/json")])
 def test_format_and_accept_choose_the_form(api, operation, form, media):
-    asked = ask(api, operation, f"format={form}")
-    accepted = ask(api, operation, headers={"Accept": f"image/png, {media};q=0.9, */*;q=0.1"})
+    call = at(api, operation)
+    asked = ask(api, operation, f"format={form}", **call)
+    accepted = ask(api, operation, headers={"Accept": f"image/png, {media};q=0.9, */*;q=0.1"}, **call)
     for answer in (asked, accepted):
         contract.check_answer(operation, answer)
         assert answer.headers["Content-Type"].split(";")[0] == media
@@ -58,7 +198,8 @@ def test_format_and_accept_choose_the_form(api, operation, form, media):
 
 @pytest.mark.parametrize("operation", FETCHED)
 def test_head_has_the_headers_of_get_and_no_body(api, operation):
-    got, head = ask(api, operation), ask(api, operation, method="HEAD")
+    call = at(api, operation)
+    got, head = (ask(api, operation, method=method, **call) for method in ("GET", "HEAD"))
     assert head.status_code == 200 and head.content == b""
     for name in ("Content-Type", "ETag", "Content-Length", "Cache-Control"):
         assert head.headers.get(name) == got.headers.get(name), name
@@ -90,9 +231,13 @@ def test_a_token_that_is_sent_for_the_document_must_be_valid(api):
 
 @pytest.mark.parametrize("operation", [name for name in CALLS if name != "getOpenapi"])
 def test_without_a_token_or_its_scope_nothing_is_answered(api, operation):
-    options = {"method": "POST", "json": {"url": CALLS["readDataset"]}} if operation == "planQuery" else {}
-    assert_problem(api.get(CALLS[operation], headers={"Authorization": None}, **options), 401, "missing-token")
-    assert_problem(api.get(CALLS[operation], bearer=token(scope="events:write"), **options), 403, "missing-scope")
+    call = CALLS[operation]._replace(path=CALLS[operation].path.replace("{}", UNKNOWN), before=lambda api: "")
+    without = calls.ask(api, call, headers={"Authorization": None})
+    assert_problem(without, 401, "missing-token")
+    denied = calls.ask(api, call, authorization=calls.bearer(scope="events:write"))
+    assert_problem(denied, 403, "missing-scope")
+    for answer in (without, denied):
+        contract.check_answer(operation, answer)
 
 
 @pytest.mark.parametrize("path", ["/v1/datasets/weather_daily/below", "/v1/datasets/weather_daily/", "/v1/datasets/none_such", "/v1/datasets/none%20such",

@@ -509,7 +509,7 @@ def test_remove_leaves_no_trace_and_says_what_it_erased(office, pair):
     told = office.ok("remove", one)
     assert "would erase" in told and "--yes" in told and len(state_of(office, one)[1]) == 3
     said = office.ok("remove", one, "--yes")
-    for words in ("1 uploads", "2 rows in quarantine", "1 analyses", "2 shares", "1 jobs", "1 resumable uploads", "1 kept answers", "1 versions", f"role sluice_c_{one}", f"schema {one}_uploads with 1 relations",
+    for words in ("1 uploads", "2 rows in quarantine", "1 analyses", "2 shares", "1 jobs", "1 kept answers", "1 versions", f"role sluice_c_{one}", f"schema {one}_uploads with 1 relations",
                   "1 relations of others, which read his"):
         assert f"erased: {words}" in said, said
     assert traces(office, one) == {}

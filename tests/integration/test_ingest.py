@@ -288,6 +288,20 @@ def test_seventy_connections_at_sixty_four_are_all_served(ingests, name):
     assert one.metric("accepted_total") == 70
 
 
+def test_one_customer_has_half_of_the_connections_at_most(ingests, name):
+    one = ingests({"connections": 2})
+    with one.connect() as first, one.connect() as second:
+        first.sendall(one.head(name, f"Content-Length: {len(SALES)}") + SALES[:3000])
+        eventually(lambda: one.metric("body_bytes_total") >= 3000, says="the body's begin")
+        second.sendall(one.head(name + "_2", f"Content-Length: {len(SALES)}"))
+        status, headers, body = one.answer(second)
+        assert status == 503, body
+        assert check_problem(headers["content-type"], body, status)["type"].endswith(":overloaded")
+        first.sendall(SALES[3000:])
+        status, _, body = one.answer(first)
+    assert status == 201, body
+
+
 def test_a_drain_lets_a_load_finish(ingests, name):
     one = ingests()
     with one.connect() as idle, one.connect() as connection:

@@ -32,6 +32,7 @@ IDLE_S = 12             # of the neighbour's alone
 EVERY_S = 0.05          # between two questions of the neighbour's
 REGIONS = ("AR", "MO", "KE-plain", "TY-outer-2")
 BLOCK_ROWS = 5000
+POLITE = ("nice", "-n", "10")
 
 # A program of its own: it shares no interpreter with whoever measures. A block is made once; its number goes into each row, so that ids differ.
 PRODUCER = """
@@ -60,7 +61,7 @@ class Neighbour(threading.Thread):
 
     def __init__(self, gateway):
         super().__init__(daemon=True)
-        self.address, self.headers = (gateway.host, gateway.port), {"Authorization": f"Bearer {token(customer="neighbour")}"}
+        self.address, self.headers = (gateway.host, gateway.port), {"Authorization": f"Bearer {token(customer='neighbour')}"}
         self.stage, self.seen, self.wrong, self.over = "idle", [], [], threading.Event()
 
     def paths(self):
@@ -125,6 +126,15 @@ class Place:
                 return int(line.split()[1]) * 1024
         raise AssertionError("no Pss in smaps_rollup")
 
+    def forget_peak(self):
+        """The kernel's mark of the most resident memory begins anew; bytes that are resident now."""
+        Path(f"/proc/{self.gateway.process.pid}/clear_refs").write_text("5")
+        return self.status_of("VmHWM")
+
+    def status_of(self, name):
+        line = next(line for line in Path(f"/proc/{self.gateway.process.pid}/status").read_text().splitlines() if line.startswith(name + ":"))
+        return int(line.split()[1]) * 1024
+
     def cpu_seconds(self):
         fields = Path(f"/proc/{self.gateway.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -153,12 +163,11 @@ def place(own_postgres, tmp_path):
 
 def begin(place, size, bearer):
     """The producer and curl, as polite as a client on another machine would be to this one's processors."""
-    producer = subprocess.Popen([sys.executable, "-c", PRODUCER, str(size), str(BLOCK_ROWS)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                preexec_fn=lambda: os.nice(10))
+    producer = subprocess.Popen([*POLITE, sys.executable, "-c", PRODUCER, str(size), str(BLOCK_ROWS)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     lines = [f"Authorization: Bearer {bearer}"] if bearer else []
-    command = ["curl", "-sS", "-T", "-", *(word for line in [*lines, "Content-Type: text/csv", "Expect:"] for word in ("-H", line)),
+    command = [*POLITE, "curl", "-sS", "-T", "-", *(word for line in [*lines, "Content-Type: text/csv", "Expect:"] for word in ("-H", line)),
                "-o", str(place.folder / "answer"), "-w", "%{http_code}", f"http://127.0.0.1:{place.port}/v1/uploads/big?key=id"]
-    curl = subprocess.Popen(command, stdin=producer.stdout, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=lambda: os.nice(10))
+    curl = subprocess.Popen(command, stdin=producer.stdout, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     producer.stdout.close()
     return producer, curl
 
@@ -178,8 +187,9 @@ def follow(place, neighbour, producer, curl):
 
 
 def upload(place, size, neighbour=None):
-    """What the gateway answered, what was sent (bytes, rows), memory before and at its peak, seconds by stage, seconds of processor."""
-    before, cpu = place.pss(), place.cpu_seconds()
+    """What the gateway answered, what was sent (bytes, rows), memory before and at its peak, seconds by stage, seconds of processor. The peak is the
+    higher one of what looks at PSS have seen and of what the kernel kept of resident memory, which no moment escapes."""
+    before, resident, cpu = place.pss(), place.forget_peak(), place.cpu_seconds()
     producer, curl = begin(place, size, token(customer=CUSTOMER, scope="uploads:write"))
     try:
         peak, spent = follow(place, neighbour, producer, curl)
@@ -191,6 +201,7 @@ def upload(place, size, neighbour=None):
         sent, rows = map(int, producer.communicate(timeout=10)[1].split() or (0, 0))
     answer = (place.folder / "answer").read_text() if (place.folder / "answer").exists() else ""
     assert status == b"201", f"{status} {complaint}: {answer[:1000]}"
+    peak = max(peak, before + place.status_of("VmHWM") - resident)
     return json.loads(answer), sent, rows, before, peak, spent, place.cpu_seconds() - cpu
 
 
@@ -232,16 +243,16 @@ def test_without_a_token_a_large_body_is_refused_before_it_is_read(place):
 
 @pytest.mark.skipif(not RELEASE_BINARY, reason="a sanitizer's memory says nothing of the gateway's: SLUICE_RELEASE_BINARY names one without")
 def test_two_hundred_megabytes_stream_in_and_memory_stays(place):
-    eventually(lambda: place.gateway.is_ready(), says="readiness")
     told, sent, rows, before, peak, spent, cpu = upload(place, 200_000_000)
     say(sent, before, peak, place.pss(), spent, cpu)
     check_rows(place, told, sent, rows)
-    assert peak - before < GROWTH
+    assert peak - before < GROWTH, f"memory grew by {(peak - before) / 1e6:.1f} MB"
 
 
 @pytest.mark.long
 @pytest.mark.timeout(7200)
 def test_ten_gigabytes_stream_in_and_a_neighbour_hardly_notices(place):
+    """The neighbour's answers are kept too, 1.4 KB each: of ten minutes they are the larger part of what memory grows by."""
     free = min(shutil.disk_usage(folder).free for folder in (place.folder, place.postgres.folder))
     assert free > DISK * BIG, f"{BIG / 1e9:.1f} GB need {DISK * BIG / 1e9:.0f} GB of disk, {free / 1e9:.0f} are free; SLUICE_LARGE_UPLOAD tells a smaller size"
     neighbour = Neighbour(place.gateway)

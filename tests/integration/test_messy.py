@@ -85,9 +85,10 @@ def test_a_messy_file_is_read_right(api, entry):
     assert [one["type"] for one in told["columns"]] == [TYPES.get(kind, kind) for kind in entry["types"]] or \
         [one["type"] for one in told["columns"]] == entry["types"]
     assert (told["rows"], told["inserted"], told["quarantined"]) == (len(entry["rows"]), len(entry["rows"]), 0)
-    for what in ("delimiter", "header", "format", "encoding", "decimal_comma", "quote"):
-        if what in entry and what in told["guessed"]:
-            assert told["guessed"][what] == entry[what], what
+    found = {**entry, "decimal": "comma" if entry.get("decimal_comma") else "point"}
+    for what in ("delimiter", "header", "format", "encoding", "quote", *(["decimal"] if "decimal_comma" in entry else [])):
+        if what in found and what in told["guessed"]:
+            assert told["guessed"][what] == found[what], what
     answer = api.get(f"/v1/datasets/uploads.{name_of(entry)}", bearer=token(**BEARER))
     assert answer.status_code == 200, answer.text
     rows = json.loads(answer.text, parse_float=str, parse_int=str)

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+import calls
 import clients
 
 DESCRIBED = 6  # datasets: those of serving, and two of desk
@@ -15,7 +16,10 @@ LONG_S = 1200
 
 @pytest.fixture(scope="module")
 def desk(postgres, redis, tmp_path_factory):
-    with clients.opened(tmp_path_factory.mktemp("desk"), postgres, redis, {"warehouse": {"schemas": ["serving", "desk"], "document_limit": DESCRIBED}}) as one:
+    """A customer's gateway. What the contract's examples name (the upload sales, the analysis heatwaves) is there until one of the cases deletes it."""
+    with calls.opened(tmp_path_factory.mktemp("desk"), postgres, redis, {"warehouse": {"document_limit": DESCRIBED}}, clients.SQL + calls.WAREHOUSE,
+                      ("serving", "desk", "shown")) as one:
+        calls.put_analysis(one, "heatwaves")
         yield one
 
 
@@ -26,7 +30,8 @@ def run(desk, folder, document, examples, bearer, phases, seconds):
                "--max-examples", examples, "--generation-deterministic", "--no-color", "--warnings", "off"]
     if bearer is not None:
         command += ["--header", f"Authorization: Bearer {bearer}"]
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=seconds, check=False, cwd=folder, env=clients.surroundings(desk))
+    hooks = {"SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONPATH": str(clients.HERE)}
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=seconds, check=False, cwd=folder, env={**clients.surroundings(desk), **hooks})
 
 
 def served(desk, bearer):
@@ -38,8 +43,13 @@ def explore(desk, folder, examples, bearer, phases, seconds=clients.RUN_S):
     shown when it finds something."""
     document = served(desk, bearer)
     done = run(desk, folder, document, examples, bearer, phases, seconds)
-    assert done.returncode == 0, f"schemathesis ended with {done.returncode}:\n{done.stdout[-12000:]}\n{done.stderr[-2000:]}"
+    assert done.returncode == 0, f"schemathesis ended with {done.returncode}:\n{shorten(done.stdout)[-24000:]}\n{done.stderr[-2000:]}"
     return operations_of(document), int(re.search(r"^\s+Tested: (\d+)", done.stdout, re.M).group(1)), int(re.search(r"(\d+) generated", done.stdout).group(1))
+
+
+def shorten(text):
+    """Values that are as long as a limit allows would leave no room for the rest."""
+    return re.sub(r"(.)\1{60,}", r"\1\1\1…", text)
 
 
 def operations_of(document):

@@ -101,7 +101,7 @@ def test_a_customer_brings_a_file_and_takes_its_answers_out_with_curl_alone(worl
     assert curl("/v1/uploads/plants", "-T", plants, wanted=422)["errors"][0]["line"] == 5
     told = curl("/v1/uploads/plants?max_bad=0.3&key=plant,day", "-T", plants, wanted=201)
     assert (told["rows"], told["quarantined"], told["bad"][0]["line"]) == (3, 1, 5)
-    assert told["guessed"]["delimiter"] == ";" and told["guessed"]["decimal_comma"] is True
+    assert told["guessed"]["delimiter"] == ";" and told["guessed"]["decimal"] == "comma"
     aside = curl("/v1/uploads/plants/quarantine")
     assert [(one["line"], one["raw"]) for one in aside["rows"]] == [(5, "P2;BG-plovdiv;7")]
 

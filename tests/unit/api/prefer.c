@@ -157,6 +157,18 @@ static void too_much_for_the_arena_is_said(void **state)
     assert_non_null(strstr(mistake.message, "too long"));
 }
 
+static void respond_async_is_found_where_it_stands_as_a_preference(void **state)
+{
+    static const char *const yes[] = {"respond-async", "wait=10, Respond-Async", "respond-async; x=1, count=exact"};
+    static const char *const no[] = {"", "respond-asynchronous", "timezone=\"a, respond-async\"", "x; respond-async",
+                                     "respond-async=1"};
+    for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++)
+        assert_true(prefer_is_async(text_from_string(yes[i])));
+    for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++)
+        assert_false(prefer_is_async(text_from_string(no[i])));
+    assert_false(prefer_is_async(TEXT_NONE));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -173,6 +185,7 @@ int main(void)
         TEST(zone_of_more_than_64_bytes_is_none),
         TEST(message_is_short_and_printable_whatever_was_sent),
         TEST(too_much_for_the_arena_is_said),
+        TEST(respond_async_is_found_where_it_stands_as_a_preference),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
