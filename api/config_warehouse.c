@@ -30,6 +30,11 @@ static void check_schema(struct config_reader *reader, int line, const char *pat
     const char *name = schemas[index].name;
     if (strncmp(name, "pg_", 3) == 0 || strcmp(name, "information_schema") == 0)
         config_complain(reader, line, path, "%s is the database's own; name schemas of the warehouse", name);
+    if (index != 0 && datasets_is_reserved(text_from_string(name))) /* the first one's are named bare */
+        config_complain(reader, line, path,
+                        "datasets called %s.… are customers' own, so that this schema's could not be told from them; "
+                        "serve it through views in another schema",
+                        name);
     if (strchr(name, '.') != NULL)
         config_complain(reader, line, path,
                         "a dot parts schema and relation in a dataset's name, so that %s can't be told from them; "

@@ -211,9 +211,11 @@ static enum status make_jobs(struct server *server, struct failure *failure)
     const struct config *config = server->config;
     if (server->login_key.size == 0)
         return STATUS_OK;
+    server->known_jobs = job_list_create();
     server->jobs = tasks_create("job", config->jobs.threads, config->jobs.queue, config->jobs.each);
-    return server->jobs != NULL ? STATUS_OK
-                                : failure_set(failure, STATUS_FAILED, "out of memory or threads for jobs.threads");
+    return server->jobs != NULL && server->known_jobs != NULL
+               ? STATUS_OK
+               : failure_set(failure, STATUS_FAILED, "out of memory or threads for jobs.threads");
 }
 
 /* Limits. */
@@ -430,6 +432,7 @@ void server_destroy(struct server *server)
         worker_destroy(server->workers[i]);
     free(server->workers);
     tasks_destroy(server->jobs);
+    job_list_destroy(server->known_jobs);
     tasks_destroy(server->loads);
     sessions_destroy(server->sessions);
     if (server->spool != NULL)

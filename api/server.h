@@ -7,6 +7,7 @@
 
 #include "api/config.h"
 #include "api/handler.h"
+#include "api/job_list.h"
 #include "api/tasks.h"
 #include "auth/keys.h"
 #include "limit/limiter.h"
@@ -42,6 +43,7 @@ struct server {
     struct buffer login_key;       /* of customers' roles; empty: they have no data of their own here */
     struct buffer writer_password; /* ends with a NUL that is not counted */
     struct tasks *loads;           /* NULL, as `spool`: neither customers nor a writer are configured */
+    struct job_list *known_jobs;   /* of this process; with jobs */
     struct tasks *jobs;            /* queries that answer later; NULL: customers are not configured */
     struct spool_space *spool;
     struct sessions *sessions; /* of resumable uploads; NULL as `spool` */

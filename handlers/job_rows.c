@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "handlers/job_known.h"
 
 #define TIDY_MOST 200 /* rows that one call sees to; the next one sees to the others */
 
@@ -43,7 +42,7 @@ bool job_is_lost(const struct server *server, const struct postgres_rows *rows, 
     if (text_equal(postgres_rows_value(rows, row, JOB_EXPIRED), TEXT("t")))
         return true;
     return is_open && text_equal(postgres_rows_value(rows, row, JOB_INSTANCE), text_from_string(instance)) &&
-           !job_known_has(id);
+           !job_list_has(server->known_jobs, id);
 }
 
 void job_rows_append_table(const struct own_task *task, struct text id, struct buffer *out)
@@ -74,6 +73,7 @@ enum status job_rows_drop(struct own_task *task, struct text id)
 }
 
 struct found {
+    struct job_list *known;
     size_t expired_count, lost_count;
     char expired[TIDY_MOST][JOB_ID_SIZE + 1], lost[TIDY_MOST][JOB_ID_SIZE + 1];
 };
@@ -90,7 +90,7 @@ static void keep_found(void *context, const struct postgres_rows *rows)
     for (size_t row = 0; row < postgres_rows_count(rows); row++) {
         struct text id = postgres_rows_value(rows, row, 0);
         bool expired = text_equal(postgres_rows_value(rows, row, 1), TEXT("t"));
-        if (job_known_has(id))
+        if (job_list_has(found->known, id))
             continue;
         keep(expired ? found->expired : found->lost, expired ? &found->expired_count : &found->lost_count, id);
     }
@@ -138,6 +138,7 @@ enum status job_rows_tidy(struct own_task *task)
     struct found *found = arena_calloc(&task->arena, 1, sizeof(*found));
     if (found == NULL)
         return own_task_fail_status(task, STATUS_TOO_LARGE);
+    found->known = task->server->known_jobs;
     job_instance(task->server, name);
     const struct text instance = text_from_string(name);
     enum status status = own_task_query(task, sql, 1, &instance, keep_found, found);

@@ -3,6 +3,7 @@
 #ifndef SLUICE_HANDLERS_JOB_ROWS_H
 #define SLUICE_HANDLERS_JOB_ROWS_H
 
+#include "api/job_list.h"
 #include "handlers/own_task.h"
 
 #define JOB_INSTANCE_SIZE 320

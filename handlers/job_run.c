@@ -7,7 +7,6 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/random.h"
-#include "handlers/job_known.h"
 #include "handlers/job_rows.h"
 #include "query/own_views.h"
 
@@ -16,7 +15,7 @@
 
 struct job {             /* what the thread needs: it outlives the request */
     struct own_task own; /* first */
-    struct job_known known;
+    struct job_entry known;
     struct sql_checked checked;
     struct text *values;
     uint64_t limit, offset, quota_bytes;
@@ -263,7 +262,7 @@ static void run(struct task *of)
 
 static void drop(struct job *job)
 {
-    job_known_remove(&job->known);
+    job_list_remove(job->own.server->known_jobs, &job->known);
     own_task_free(&job->own);
 }
 
@@ -385,7 +384,8 @@ static void on_ended(struct own_task *task, struct request *request)
 {
     struct submit *submit = (struct submit *)task;
     bool made = task->task.task.started && !task->failed;
-    enum status status = made ? job_known_start(&submit->job->known, task->server->jobs) : STATUS_OK;
+    enum status status =
+        made ? job_list_start(task->server->known_jobs, &submit->job->known, task->server->jobs) : STATUS_OK;
     if (status != STATUS_OK)
         (void)!own_task_fail_status(task, status); /* the row is found to be lost when it is looked at */
     if (!made || status != STATUS_OK)
@@ -433,7 +433,7 @@ enum stage_verdict job_submit(struct request *request, const struct own_sql *own
     struct job *job = create_job(request, own);
     if (job == NULL)
         return STAGE_DONE;
-    if (!job_known_add(&job->known, UNFINISHED)) {
+    if (!job_list_add(server->known_jobs, &job->known, UNFINISHED)) {
         own_task_free(&job->own);
         return problem_send(request, PROBLEM_CONFLICT, too_many, UNFINISHED);
     }

@@ -5,7 +5,6 @@
 #include "api/problem.h"
 #include "api/request_pause.h"
 #include "handlers/handlers.h"
-#include "handlers/job_known.h"
 #include "handlers/job_rows.h"
 #include "handlers/own_sql.h"
 
@@ -62,7 +61,7 @@ static void erase(struct own_task *task)
     struct asked *asked = (struct asked *)task;
     if (find_one(asked) != STATUS_OK)
         return;
-    job_known_cancel(asked->id);
+    job_list_cancel(task->server->known_jobs, asked->id);
     if (own_task_query(task, "delete from sluice.job where job_id = $1::uuid", 1, &asked->id, NULL, NULL) !=
             STATUS_OK ||
         job_rows_drop(task, asked->id) != STATUS_OK)

@@ -9,6 +9,7 @@
 #include "base/date.h"
 #include "base/json.h"
 #include "handlers/handlers.h"
+#include "handlers/own_sql.h"
 #include "handlers/upload_session.h"
 
 enum { CREATE_LENGTH, CREATE_METADATA };
@@ -220,6 +221,17 @@ static bool has_body(const struct request *request)
                               : request->h2o->entity.base != NULL && request->h2o->entity.len != 0;
 }
 
+/* Bytes are kept for registered customers only, and not first refused behind the last one. */
+static enum stage_verdict plan_create(struct request *request)
+{
+    if (request->resumed)
+        return own_sql_resume(request);
+    if (plan(request) != STAGE_NEXT)
+        return STAGE_DONE;
+    struct own_sql *own = arena_calloc(&request->arena, 1, sizeof(*own));
+    return own != NULL ? own_begin(request, own) : problem_send_status(request, STATUS_TOO_LARGE);
+}
+
 static enum stage_verdict create(struct request *request)
 {
     static const char front[] = "/v1/uploads/sessions/";
@@ -339,7 +351,7 @@ static enum stage_verdict drop(struct request *request)
     return respond_send(request, &head, TEXT_NONE, NULL);
 }
 
-const struct handler handlers_upload_session_create = {"uploadSessionCreate", create_parameters, plan, create};
+const struct handler handlers_upload_session_create = {"uploadSessionCreate", create_parameters, plan_create, create};
 const struct handler handlers_upload_session_head = {"uploadSessionHead", session_parameters, plan, state};
 const struct handler handlers_upload_session_patch = {"uploadSessionPatch", patch_parameters, plan, patch};
 const struct handler handlers_upload_session_delete = {"uploadSessionDelete", session_parameters, plan, drop};

@@ -23,6 +23,7 @@ OWNED = [
     (re.compile(r"^(libpq-fe|libpq-events|libpq/.*|pg_config.*)\.h$"), "drivers"),
     (re.compile(r"^hiredis/|^hiredis\.h$|^async\.h$"), "drivers"),
     (re.compile(r"^jwt\.h$"), "auth"),
+    (re.compile(r"^pg_query"), "query"),
 ]
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(["<])([^">]+)[">]')
 

@@ -193,6 +193,10 @@ def test_a_session_begins_without_bytes(api, name):
     assert_problem(tus(api, "POST", SESSIONS, data=b"x", Upload_Length=1, Upload_Metadata=encode(dataset=name), Content_Type=OFFSET_STREAM), 400, "body-not-allowed")
 
 
+def test_who_is_no_registered_customer_may_not_begin(api, name):
+    assert_problem(create(api, 10, who="nobody", dataset=name), 403, "unregistered-customer")
+
+
 @pytest.mark.parametrize("version", [None, "0.2.2", "1.0.1", ""])
 def test_another_version_is_a_412(api, name, version):
     path = begun(api, 10, dataset=name)

@@ -163,6 +163,7 @@ static const struct mistake mistakes[] = {
     {"warehouse: {schemas: [a, b, a]}\n", "5: warehouse.schemas[2]: ", "a stands there twice"},
     {"warehouse: {schemas: [pg_catalog]}\n", "5: warehouse.schemas[0]: ", "the database's own"},
     {"warehouse: {schemas: [information_schema]}\n", "5: warehouse.schemas[0]: ", "the database's own"},
+    {"warehouse: {schemas: [serving, analytics]}\n", "5: warehouse.schemas[1]: ", "customers' own"},
     {"warehouse: {schemas: [a.b]}\n", "5: warehouse.schemas[0]: ", "through views in another schema"},
     {"warehouse: {catalog_check: 50ms}\n", "5: warehouse.catalog_check: ", "100ms to 1s"},
     {"warehouse: {catalog_check: 2s}\n", "5: warehouse.catalog_check: ", "100ms to 1s"},
