@@ -90,11 +90,9 @@ static void statement_name(uint64_t id, char name[20])
 
 void segment_forget(struct connection *connection, uint64_t id)
 {
-    char sql[40] = "deallocate ";
+    char sql[40] = "deallocate all";
     if (id != 0)
-        statement_name(id, sql + strlen(sql));
-    else
-        strcat(sql, "all");
+        statement_name(id, sql + sizeof("deallocate ") - 1);
     segment_end(connection);
     if (connection->pg == NULL)
         return;

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-
 #define TIDY_MOST 200 /* rows that one call sees to; the next one sees to the others */
 
 #define STAMP(column)                                                                                                  \

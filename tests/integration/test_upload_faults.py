@@ -9,6 +9,7 @@ import time
 import uuid
 from pathlib import Path
 
+import psycopg2
 import pytest
 import requests
 
@@ -105,9 +106,15 @@ class Place:
         """What the spool's folder holds: between the starts nothing may be there but what resumable uploads keep, and there are none."""
         return [path.name for path in self.spool.rglob("*") if path.is_file() and path.stat().st_size]
 
+    def connected(self):
+        try:
+            return self.postgres.connect(self.database)
+        except psycopg2.OperationalError:
+            return None
+
     def wait_for_commit(self):
-        """Until a load's commit is seen, whose answer is still on its way then."""
-        with self.postgres.connect(self.database).cursor() as cursor:
+        """Until a load's commit is seen, whose answer is still on its way then. A backend that was killed makes the database recover first."""
+        with eventually(self.connected, within=20, says="the database's recovery").cursor() as cursor:
             seen, until = set(), time.monotonic() + 20
             while len(seen) < 2 and time.monotonic() < until:
                 cursor.execute("select count(*) from sluice.idempotency")
