@@ -270,8 +270,8 @@ static uint64_t hash_place(const struct select_plan *select, const struct postgr
     struct {
         uint64_t before, value, size;
     } content = {0, 0, 0};
-    for (size_t i = 0; i < select->hidden; i++) {
-        struct text value = postgres_rows_value(page, row, select->visible + i);
+    for (size_t i = 0; i < select->order_count; i++) {
+        struct text value = postgres_rows_value(page, row, select->order_at[i]);
         content.value = value.data != NULL ? hash_stable(value) : 0;
         content.size = value.data != NULL ? value.size : UINT64_MAX;
         content.before = hash_stable(text_of((const char *)&content, sizeof(content)));
@@ -301,7 +301,7 @@ static void on_last(struct request *request, const struct postgres_rows *page, s
 {
     struct rows *rows = request->handler_state;
     rows->next.count = 0;
-    if (rows->read.select.hidden != 0 &&
+    if (rows->read.select.order_count != 0 &&
         select_cursor(&rows->read.select, page, row, rows->ties, &request->arena, &rows->next) != STATUS_OK)
         rows->next.count = 0;
 }

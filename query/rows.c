@@ -204,7 +204,7 @@ struct rows_encoder *rows_encoder_create(struct arena *arena, const struct rows_
         if (!make_column(encoder, arena, options, rows, i))
             return NULL;
         encoder->row_size += (options->format == ROWS_CSV ? 1 : encoder->columns[i].key.size) + VALUE_SIZE;
-        encoder->row_room += encoder->columns[i].key.size + BINARY_PUT_SIZE + 2;
+        encoder->row_room += encoder->columns[i].key.size + ROOM_FOR_VALUE;
     }
     encoder->row_size += encoder->leading.size;
     encoder->row_room += KEY_STEP + 1;
@@ -265,15 +265,26 @@ static void append_binary(struct buffer *out, const struct column *column, struc
     }
 }
 
-/* Key and value, where the value is of the common binary ones and not null. Returns the end; NULL for all others. */
+/* The string that the row before had, whose JSON is here. */
+static bool is_repeated(const struct column *column, struct text value)
+{
+    return column->repeated.json_size != 0 && value.size == column->repeated.size &&
+           memcmp(value.data, column->repeated.value, value.size) == 0;
+}
+
+/* Key and value, where the value is of the common binary ones, or the same string again. Returns the end; NULL for all
+ * others, and for null. */
 static char *put_member(struct column *column, struct text value, char *at)
 {
-    if (column->binary_type == 0 || value.data == NULL)
+    bool repeated = column->binary_type == 0;
+    if (value.data == NULL || (repeated && !is_repeated(column, value)))
         return NULL;
     /* In steps of a known size, which cost no call: the key has room behind it (make_key), and so has the row. */
     for (size_t i = 0; i < column->key.size; i += KEY_STEP)
         memcpy(at + i, column->key.data + i, KEY_STEP);
     at += column->key.size;
+    if (repeated)
+        return put_text(at, text_of(column->repeated.json, column->repeated.json_size));
     if (column->form != FORM_QUOTED && column->form != FORM_TIMESTAMP)
         return put_value(column, value, at);
     *at++ = '"';
@@ -307,8 +318,7 @@ static void append_bare(const struct column *column, struct text value, struct b
 
 static void append_string(struct column *column, struct text value, struct buffer *out)
 {
-    if (column->repeated.json_size != 0 && value.size == column->repeated.size &&
-        memcmp(value.data, column->repeated.value, value.size) == 0) {
+    if (is_repeated(column, value)) {
         buffer_append(out, column->repeated.json, column->repeated.json_size);
         return;
     }

@@ -7,6 +7,8 @@
 
 #define KEY_STEP 16
 #define REPEATED_SIZE 32 /* bytes of a string that is worth remembering */
+#define REPEATED_JSON (2 * REPEATED_SIZE + 2)
+#define ROOM_FOR_VALUE (BINARY_PUT_SIZE + 2 > REPEATED_JSON ? BINARY_PUT_SIZE + 2 : REPEATED_JSON)
 
 /* Types that binary values may have and whose text here is another than elsewhere. */
 enum { BYTEA = 17, TIME = 1083, TIMESTAMPTZ = 1184 };
@@ -32,7 +34,7 @@ struct column {
     struct binary_day day; /* the one written last */
     struct {               /* a short string that was written last, and its JSON: region after region is the same one */
         size_t size, json_size;
-        char value[REPEATED_SIZE], json[2 * REPEATED_SIZE + 2];
+        char value[REPEATED_SIZE], json[REPEATED_JSON];
     } repeated;
 };
 
@@ -44,7 +46,7 @@ struct rows_encoder {
     struct text leading; /* CSV: its field */
     size_t column_count;
     size_t row_size; /* bytes, about: what is reserved for many rows at once */
-    size_t row_room; /* bytes, at the most, of a row of keys and BINARY_PUT_SIZE for each value */
+    size_t row_room; /* bytes, at the most, of a row of keys and ROOM_FOR_VALUE for each value */
     struct column columns[];
 };
 

@@ -143,13 +143,33 @@ static void append_outputs(struct select_builder *builder)
     }
 }
 
+/* The column that the caller sees and that has the order's value; output_count: there is none. */
+static size_t shown_at(const struct select_builder *builder, const struct select_expression *order)
+{
+    if (builder->plan->aggregated)
+        return order->column >= 0 ? (size_t)order->column : builder->output_count;
+    size_t i = 0;
+    while (i < builder->output_count && !text_equal(builder->outputs[i].expression.sql, order->sql))
+        i++;
+    return i;
+}
+
+/* Most orders are by columns that are selected anyway; a value sent twice would be paid for in each row by all three:
+ * the server, libpq and the network. */
 static void append_hidden(struct select_builder *builder)
 {
+    struct select_plan *plan = builder->plan;
+    size_t columns = builder->output_count;
     for (size_t i = 0; i < builder->order_count; i++) {
-        buffer_append_string(&builder->sql, builder->output_count + i != 0 ? ", " : " ");
-        buffer_append_text(&builder->sql, builder->orders[i].expression.sql);
+        size_t at = shown_at(builder, &builder->orders[i].expression);
+        if (at == builder->output_count) {
+            buffer_append_string(&builder->sql, columns != 0 ? ", " : " ");
+            buffer_append_text(&builder->sql, builder->orders[i].expression.sql);
+            at = columns++;
+        }
+        plan->order_at[i] = (uint16_t)at;
     }
-    builder->plan->hidden = builder->order_count;
+    plan->order_count = builder->order_count;
 }
 
 /* Equality on a whole key: its index gives the one row there is. */
@@ -247,7 +267,7 @@ static bool comes_binary(const struct select_builder *builder)
     for (size_t i = 0; i < builder->output_count; i++)
         if (builder->plan->aggregated || !is_binary(&builder->outputs[i].expression))
             return false;
-    for (size_t i = 0; i < builder->plan->hidden; i++)
+    for (size_t i = 0; i < builder->plan->order_count; i++)
         if (!is_binary(&builder->orders[i].expression))
             return false;
     return true;
@@ -304,15 +324,15 @@ enum status select_plan(const struct select_request *request, struct arena *aren
     return builder.status;
 }
 
-/* A hidden column's value as the server would print it, for as long as `scratch` is not used again. */
-static struct text hidden_text(const struct select_plan *plan, const struct postgres_rows *rows, size_t row, size_t i,
-                               struct buffer *scratch)
+/* A value of the order as the server would print it, for as long as `scratch` is not used again. */
+static struct text order_text(const struct select_plan *plan, const struct postgres_rows *rows, size_t row, size_t i,
+                              struct buffer *scratch)
 {
-    struct text value = postgres_rows_value(rows, row, plan->visible + i);
-    if (value.data == NULL || !postgres_rows_is_binary(rows, plan->visible + i))
+    struct text value = postgres_rows_value(rows, row, plan->order_at[i]);
+    if (value.data == NULL || !postgres_rows_is_binary(rows, plan->order_at[i]))
         return value;
     buffer_clear(scratch);
-    binary_append(scratch, postgres_rows_type(rows, plan->visible + i), value);
+    binary_append(scratch, postgres_rows_type(rows, plan->order_at[i]), value);
     return scratch->size != 0 ? buffer_text(scratch) : TEXT("");
 }
 
@@ -320,10 +340,10 @@ bool select_is_at(const struct select_plan *plan, const struct postgres_rows *ro
                   const struct cursor *cursor)
 {
     struct buffer scratch;
-    bool same = cursor->count >= plan->hidden;
+    bool same = cursor->count >= plan->order_count;
     buffer_init(&scratch, SQL_CEILING);
-    for (size_t i = 0; same && i < plan->hidden; i++) {
-        struct text value = hidden_text(plan, rows, row, i, &scratch);
+    for (size_t i = 0; same && i < plan->order_count; i++) {
+        struct text value = order_text(plan, rows, row, i, &scratch);
         same = (value.data == NULL) == (cursor->values[i].data == NULL) && text_equal(value, cursor->values[i]);
     }
     buffer_free(&scratch);
@@ -339,8 +359,8 @@ enum status select_cursor(const struct select_plan *plan, const struct postgres_
     struct buffer scratch;
     buffer_init(&scratch, SQL_CEILING);
     cursor->count = 0;
-    for (size_t i = 0; fits && i < plan->hidden; i++) {
-        struct text value = hidden_text(plan, rows, row, i, &scratch);
+    for (size_t i = 0; fits && i < plan->order_count; i++) {
+        struct text value = order_text(plan, rows, row, i, &scratch);
         struct text kept = value.data != NULL ? arena_copy(arena, value) : TEXT_NONE;
         size += value.size;
         fits = (value.data == NULL || kept.data != NULL) && size <= CURSOR_MAX_SIZE && !scratch.failed;

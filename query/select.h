@@ -15,14 +15,17 @@ struct select_request {
         limit; /* rows of the page; UINT64_MAX: all. The SQL asks for one more, which tells whether there is more */
     uint64_t offset;            /* ignored with `after` */
     const struct cursor *after; /* NULL: the first page */
-    bool wants_cursor;          /* hidden key columns are selected behind the others, and the order is made total */
+    bool wants_cursor;          /* the order is made total; those of its columns that the caller does not see are
+                                   selected behind the others */
 };
 
 struct select_plan {
     struct postgres_statement statement;
     const struct text *parameters;
-    size_t visible; /* columns that the caller sees; behind them `hidden` ones, of which a cursor is made */
-    size_t hidden;
+    size_t visible;     /* columns that the caller sees; behind them those that only a cursor needs */
+    size_t order_count; /* values that a cursor is made of; 0: none can be made */
+    uint16_t
+        order_at[CURSOR_MAX_VALUES]; /* the columns of the result that hold them, among the visible ones or behind */
     const struct type *const *types; /* of each visible column; NULL where it must be told by the wire's OID */
     /* The count of everything that the filters let through; its parameters are the first count_parameter_count. */
     struct postgres_statement count_statement; /* sql NULL: none */
@@ -48,11 +51,11 @@ struct select_mistake {
  * uuid, date) are checked here, so that the mistake names the place; all others are the server's to judge. */
 enum status select_plan(const struct select_request *request, struct arena *arena, struct select_plan *plan,
                         struct select_mistake *mistake) MUST_CHECK;
-/* The hidden columns of row `row` are those that `cursor` holds: with counts_ties one more of the same. */
+/* Row `row` is where `cursor` says: with counts_ties one more of the same. */
 bool select_is_at(const struct select_plan *plan, const struct postgres_rows *rows, size_t row,
                   const struct cursor *cursor);
-/* The cursor behind row `row`: copies of the hidden columns. `ties`: how many rows in this page (and, from `after`, the
- * pages before) up to and with this row have the same hidden values; used where plan->counts_ties. */
+/* The cursor behind row `row`: copies of the order's values. `ties`: how many rows in this page (and, from `after`, the
+ * pages before) up to and with this row have the same ones; used where plan->counts_ties. */
 enum status select_cursor(const struct select_plan *plan, const struct postgres_rows *rows, size_t row, uint64_t ties,
                           struct arena *arena, struct cursor *cursor) MUST_CHECK;
 

@@ -2,7 +2,7 @@
 #include "drivers/postgres_session.h"
 #include "query/select_private.h"
 
-#define OUTPUTS_MAX 1600 /* PostgreSQL's target lists end at 1664; some are for hidden columns */
+#define OUTPUTS_MAX 1600 /* PostgreSQL's target lists end at 1664; some are for what only a cursor needs */
 
 /* Of pg_catalog. */
 enum {

@@ -146,7 +146,7 @@ static void plan_all(const struct dialect_query *query, const struct dataset *da
         check_sql(&plan.statement);
         check_sql(&plan.count_statement);
         /* The last row's key, some of it null. */
-        after.count = plan.hidden + plan.counts_ties;
+        after.count = plan.order_count + plan.counts_ties;
         for (size_t i = 0; i < after.count; i++)
             after.values[i] = i % 3 == 1 ? TEXT_NONE : TEXT("1");
         if (plan.counts_ties)

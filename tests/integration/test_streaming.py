@@ -291,7 +291,7 @@ def test_a_reader_slower_than_the_floor_is_cut_and_its_connection_is_free_again(
     one = own_store({"server": {"min_send_rate": "100KB"}, "database": {"scan": {"statement_timeout": "10m"}}})
     stalled = Stalled(one, f"/v1/datasets/endless?format={form}")
     try:
-        assert one.metrics()[BUSY] == 1
+        eventually(lambda: one.metrics()[BUSY] == 1, within=5 * SLOWNESS, says="a connection at work")
         eventually(lambda: one.metrics()["sluice_slow_readers_cut_total"] == 1, within=90, every=0.2, says="the cut")
         eventually(lambda: one.metrics()[BUSY] == 0 and not scans(postgres, one.database), within=SLOWNESS, says="a free connection")
     finally:

@@ -302,6 +302,14 @@ static void the_binary_form_makes_the_same_answer_as_the_text(void **state)
         }
 }
 
+/* A string is remembered from row to row: others, nulls, escapes and long ones come between. */
+static void a_string_that_comes_again_comes_out_again(void **state)
+{
+    expect_to_json("select case n % 9 / 3 when 0 then 'AR' when 1 then E'a\"\\\\\n' end as s, n as number,"
+                   " repeat('x', 30 + n % 6 / 2) as long, repeat(E'\\x01', n % 8 / 2) as escaped,"
+                   " case when n % 4 < 2 then '' end as empty from generate_series(0, 80) n");
+}
+
 /* More is reserved than is written, but never asked of a ceiling under which the answer fits. */
 static void an_answer_as_large_as_the_ceiling_fits_and_a_byte_less_does_not(void **state)
 {
@@ -430,6 +438,7 @@ int main(void)
         cmocka_unit_test(csv_values_have_the_form_of_json_without_its_quotes),
         cmocka_unit_test(rows_in_batches_make_the_same_answer_as_in_one),
         cmocka_unit_test(the_binary_form_makes_the_same_answer_as_the_text),
+        cmocka_unit_test(a_string_that_comes_again_comes_out_again),
         cmocka_unit_test(an_answer_as_large_as_the_ceiling_fits_and_a_byte_less_does_not),
         cmocka_unit_test(a_leading_string_makes_the_same_answer_as_a_column_of_it),
         cmocka_unit_test(an_encoder_without_memory_is_not_made),

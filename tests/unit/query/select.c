@@ -168,10 +168,19 @@ static void the_table_of_reads_gives_this_sql_with_these_parameters(void **state
     }
 }
 
+/* Those behind the visible ones, which only a cursor needs. */
+static size_t unseen_columns(const struct select_plan *made)
+{
+    size_t end = made->visible;
+    for (size_t i = 0; i < made->order_count; i++)
+        end = made->order_at[i] >= end ? made->order_at[i] + 1u : end;
+    return end - made->visible;
+}
+
 static void take_types(void *context, const struct postgres_rows *rows)
 {
     struct select_plan *made = context;
-    assert_int_equal(postgres_rows_columns(rows), made->visible + made->hidden);
+    assert_int_equal(postgres_rows_columns(rows), made->visible + unseen_columns(made));
     for (size_t i = 0; i < made->visible; i++)
         if (made->types[i] != NULL && made->types[i]->oid < 90000)
             assert_int_equal(postgres_rows_type(rows, i), made->types[i]->oid);
@@ -315,6 +324,33 @@ static void what_a_filter_fixes_is_neither_ordered_by_nor_kept_in_the_cursor(voi
                         "\"name\", \"day\" limit 10");
 }
 
+static void what_is_selected_anyway_is_not_selected_once_more_for_the_cursor(void **state)
+{
+    static const struct {
+        const char *query, *sql;
+        size_t count;
+        uint16_t at[3];
+    } cases[] = {
+        {"~select=name,id&order=name", "select \"name\", \"id\" from shop", 2, {0, 1}},
+        {"~select=other:id,name", "select \"id\" as \"other\", \"name\" from shop", 1, {0}},
+        {"~select=name&order=age,name", "select \"name\", \"age\", \"id\" from shop", 3, {1, 0, 2}},
+        {"~select=id::text", "select cast(\"id\" as \"pg_catalog\".\"text\") as \"id\", \"id\" from shop", 1, {1}},
+        {"~select=age,count()", "select g.\"sluice_1\" as \"age\", g.\"sluice_2\" as \"count\" from (", 1, {0}},
+        {"~select=age,count()&order=count.desc",
+         "select g.\"sluice_1\" as \"age\", g.\"sluice_2\" as \"count\" from (",
+         2,
+         {1, 0}},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct select_plan made = must_plan(*state, cases[i].query, NULL, 5);
+        struct text sql = text_from_string(shortened(*state, made.statement.sql));
+        if (!text_starts_with(sql, text_from_string(cases[i].sql)))
+            fail_msg("%s: %s", cases[i].query, sql.data);
+        assert_int_equal(made.order_count, cases[i].count);
+        assert_memory_equal(made.order_at, cases[i].at, cases[i].count * sizeof(uint16_t));
+    }
+}
+
 static void a_large_list_is_one_parameter(void **state)
 {
     struct buffer query;
@@ -365,6 +401,7 @@ int main(void)
         TEST(a_cursor_of_another_order_is_refused),
         TEST(an_index_can_serve_what_lies_behind_a_cursor),
         TEST(what_a_filter_fixes_is_neither_ordered_by_nor_kept_in_the_cursor),
+        TEST(what_is_selected_anyway_is_not_selected_once_more_for_the_cursor),
         TEST(a_large_list_is_one_parameter),
         TEST(a_full_arena_is_too_large_wherever_it_fills_up),
     };
