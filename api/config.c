@@ -364,7 +364,7 @@ void config_free(struct config *config)
     free(config);
 }
 
-enum status config_secret_read(const struct config_secret *secret, struct buffer *out, struct failure *failure)
+static enum status read_secret(const struct config_secret *secret, struct buffer *out, struct failure *failure)
 {
     if (secret->file != NULL)
         return file_read_secret(secret->file, out, failure);
@@ -376,4 +376,13 @@ enum status config_secret_read(const struct config_secret *secret, struct buffer
                            secret->environment);
     buffer_append_string(out, value);
     return STATUS_OK;
+}
+
+enum status config_secret_read(const struct config_secret *secret, struct buffer *out, struct failure *failure)
+{
+    enum status status = read_secret(secret, out, failure);
+    if (status == STATUS_OK && buffer_c_string(out) == NULL)
+        return failure_set(failure, STATUS_TOO_LARGE, "%s: the secret is longer than the %zu bytes allowed",
+                           secret->key, out->ceiling);
+    return status;
 }

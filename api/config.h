@@ -29,7 +29,8 @@ struct config_secret { /* where a secret comes from; at most one is set */
     const char *file, *environment;
     const char *key; /* the configuration's key, for messages */
 };
-/* The secret itself into `out`: STATUS_OK with an empty buffer when neither is set. */
+/* The secret itself into `out`, with a NUL behind it that is not counted: threads that read it later write nothing.
+ * STATUS_OK with an empty buffer when neither is set. */
 enum status config_secret_read(const struct config_secret *secret, struct buffer *out,
                                struct failure *failure) MUST_CHECK;
 
@@ -43,16 +44,19 @@ struct config_quota {
     uint64_t limit;
     bool per_month; /* else per day */
 };
+struct config_budget { /* what a plan may be estimated at; 0: no limit */
+    double cost;       /* PostgreSQL's units */
+    uint64_t rows, bytes;
+};
 struct config_tier {
     const char *name;
     const struct config_rate *rates;
     size_t rate_count;
     const struct config_quota *quotas;
     size_t quota_count;
-    /* What a plan may be estimated at before it is refused; 0: no limit. */
-    double budget_cost; /* PostgreSQL's units */
-    uint64_t budget_rows, budget_bytes;
-    size_t page; /* rows of one answer; 0: no cap */
+    struct config_budget budget;     /* of what is answered at once */
+    struct config_budget job_budget; /* of a job: what is over `budget` may become one */
+    size_t page;                     /* rows of one answer; 0: no cap */
     /* What a customer may keep, where `sluice customer` told no other; 0: no limit. */
     uint64_t upload_bytes, upload_relations;
 };

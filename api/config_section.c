@@ -186,7 +186,7 @@ static void read_quota(struct config_reader *reader, const struct yaml_node *nod
 
 /* {cost: 0, rows: 0, bytes: 0}; what is missing is not limited. */
 static void read_budget(struct config_reader *reader, const struct yaml_node *node, const char *path,
-                        struct config_tier *tier)
+                        struct config_budget *budget)
 {
     static const char *const known[] = {"cost", "rows", "bytes", NULL};
     int64_t value;
@@ -195,15 +195,15 @@ static void read_budget(struct config_reader *reader, const struct yaml_node *no
     const struct yaml_node *cost = yaml_get(node, "cost"), *rows = yaml_get(node, "rows"),
                            *bytes = yaml_get(node, "bytes");
     if (cost != NULL &&
-        (cost->kind != YAML_SCALAR || !text_to_double(cost->text, &tier->budget_cost) || !(tier->budget_cost >= 0)))
+        (cost->kind != YAML_SCALAR || !text_to_double(cost->text, &budget->cost) || !(budget->cost >= 0)))
         config_complain(reader, cost->line, config_join(path, "cost").text,
                         "needs a cost in PostgreSQL's units, like 100000; 0 for no limit");
     if (rows != NULL && config_read_whole(reader, rows, config_join(path, "rows").text, 0, 1000000000000000, &value))
-        tier->budget_rows = (uint64_t)value;
+        budget->rows = (uint64_t)value;
     if (bytes == NULL)
         return;
     if (bytes->kind == YAML_SCALAR && config_parse_size(bytes->text, &value))
-        tier->budget_bytes = (uint64_t)value;
+        budget->bytes = (uint64_t)value;
     else
         config_complain(reader, bytes->line, config_join(path, "bytes").text,
                         "needs a size, like 64MB or 1GB; 0 for no limit");
@@ -233,13 +233,16 @@ static void read_upload(struct config_reader *reader, const struct yaml_node *no
 static void read_plan_limits(struct config_reader *reader, const struct yaml_node *node, const char *path,
                              struct config_tier *tier)
 {
-    const struct yaml_node *budget = yaml_get(node, "budget"), *page = yaml_get(node, "page");
+    const struct yaml_node *budget = yaml_get(node, "budget"), *jobs = yaml_get(node, "job_budget"),
+                           *page = yaml_get(node, "page");
     const struct yaml_node *upload = yaml_get(node, "upload");
     int64_t rows;
     if (upload != NULL)
         read_upload(reader, upload, config_join(path, "upload").text, tier);
     if (budget != NULL && !yaml_is_null(budget))
-        read_budget(reader, budget, config_join(path, "budget").text, tier);
+        read_budget(reader, budget, config_join(path, "budget").text, &tier->budget);
+    if (jobs != NULL && !yaml_is_null(jobs))
+        read_budget(reader, jobs, config_join(path, "job_budget").text, &tier->job_budget);
     if (page != NULL && config_read_whole(reader, page, config_join(path, "page").text, 0, 1000000000, &rows))
         tier->page = (size_t)rows;
 }
@@ -247,9 +250,8 @@ static void read_plan_limits(struct config_reader *reader, const struct yaml_nod
 static void read_tier(struct config_reader *reader, const struct yaml_node *node, const char *path,
                       struct config_tier *tier)
 {
-    static const char *const known[] = {"rates", "quotas", "budget", "page", "upload", NULL}, *const rate_keys[] = {
-                                                                                                  "rate", "burst",
-                                                                                                  NULL};
+    static const char *const known[] = {"rates", "quotas", "budget", "job_budget", "page", "upload", NULL},
+                             *const rate_keys[] = {"rate", "burst", NULL};
     if (!config_check_keys(reader, node, path, known))
         return;
     read_plan_limits(reader, node, path, tier);

@@ -135,6 +135,38 @@ static void append_ingest(struct buffer *out, struct ingest *ingest)
                   (unsigned long long)statistics.bytes);
 }
 
+static void append_pools(struct buffer *out, const struct server *server)
+{
+    const struct {
+        const char *name;
+        struct tasks *tasks;
+    } pools[] = {{"loads", server->loads}, {"jobs", server->jobs}};
+    static const char *const families[] = {"sluice_tasks_running", "sluice_tasks_waiting",
+                                           "sluice_tasks_refused_total"};
+    for (size_t f = 0; f < 3; f++) {
+        if (server->loads == NULL && server->jobs == NULL)
+            return;
+        buffer_printf(out, "# TYPE %s %s\n", families[f], f < 2 ? "gauge" : "counter");
+        for (size_t i = 0; i < 2; i++) {
+            if (pools[i].tasks == NULL)
+                continue;
+            struct tasks_statistics found = tasks_statistics(pools[i].tasks);
+            unsigned long long value = f == 0 ? found.running : f == 1 ? found.waiting : found.refused;
+            buffer_printf(out, "%s{pool=\"%s\"} %llu\n", families[f], pools[i].name, value);
+        }
+    }
+}
+
+static void append_sessions(struct buffer *out, const struct server *server)
+{
+    struct sessions_statistics sessions = sessions_statistics(server->sessions);
+    append_gauge(out, "sluice_upload_sessions_open", sessions.open);
+    append_gauge(out, "sluice_upload_sessions_ended", sessions.ended);
+    append_gauge(out, "sluice_upload_sessions_bytes", sessions.bytes);
+    append_gauge(out, "sluice_spool_bytes", spool_space_used(server->spool));
+    append_gauge(out, "sluice_spool_size_bytes", spool_space_size(server->spool));
+}
+
 static void append_metrics(struct control *control, struct buffer *out, int *status)
 {
     struct server *server = control->server;
@@ -158,6 +190,10 @@ static void append_metrics(struct control *control, struct buffer *out, int *sta
                       (unsigned long long)audit_sink_dropped(server->sink));
     if (server->ingest != NULL)
         append_ingest(out, server->ingest);
+    activity_append(out, server->activity);
+    append_pools(out, server);
+    if (server->sessions != NULL)
+        append_sessions(out, server);
     append_gauge(out, "sluice_versions_age_milliseconds",
                  clock_monotonic_us() / 1000 - versions_polled_at(server->versions));
     append_gauge(out, "sluice_workers", server->worker_count);

@@ -5,8 +5,9 @@
 
 #include "api/customer_names.h"
 #include "query/datasets.h"
+#include "upload/sessions.h"
 
-#define SPARE_CONNECTIONS 8 /* of a customer, besides the gateways' lanes: loads, jobs, his own psql */
+#define SPARE_CONNECTIONS 8 /* of a customer, besides the gateways': his own psql */
 #define SECRET_CEILING ((size_t)65536)
 /* `sluice migrate` and others of us wait for this lock too: two grants at once would fail over one row of the catalog.
  */
@@ -139,13 +140,15 @@ static enum status finish(struct postgres_session *session, enum status status, 
 
 /* Adding. */
 
-/* Connections that a role may have: what all gateways' lanes may open, and some. */
+/* Connections that a role may have: what all gateways can open, and some. The lanes count with their cap: this
+ * machine's cores, which tell the number of workers where none is configured, are not those of the machines that serve.
+ */
 static size_t connections_of(const struct config *config)
 {
-    size_t lanes = config->customers.each * config->server.workers;
-    if (lanes > config->customers.connections)
-        lanes = config->customers.connections;
-    return lanes * config->limits.instances + SPARE_CONNECTIONS;
+    size_t lanes = config->customers.connections, least = (size_t)2 * config->server.workers;
+    if (lanes < least)
+        lanes = least;
+    return (lanes + config->uploads.each + config->jobs.each) * config->limits.instances + SPARE_CONNECTIONS;
 }
 
 static enum status set_quotas(struct postgres_session *session, const struct customers_order *order,
@@ -406,8 +409,29 @@ static enum status set(const struct config *config, struct postgres_session *ses
 
 /* Erasing. */
 
-static enum status remove_customer(struct postgres_session *session, const struct customers_order *order, FILE *out,
-                                   struct failure *failure)
+/* His resumable uploads, where the spool is this machine's. The gateways see to theirs. */
+static void erase_sessions(const struct config *config, const struct customers_order *order, struct lines *lines)
+{
+    struct sessions_erased erased;
+    struct failure failure;
+    enum status status =
+        sessions_erase(config->uploads.spool, text_from_string(order->name), order->yes, &erased, &failure);
+    if (status == STATUS_OK && erased.count != 0) {
+        fprintf(lines->out, "%s%zu resumable uploads, %" PRIu64 " bytes, in %s\n", lines->prefix, erased.count,
+                erased.bytes, config->uploads.spool);
+        lines->count += erased.count;
+    }
+    if (status == STATUS_OK && erased.held != 0)
+        fprintf(lines->out, "  note: requests are at work on %zu of his resumable uploads; the gateway erases them\n",
+                erased.held);
+    if (status != STATUS_OK && status != STATUS_NOT_FOUND)
+        fprintf(lines->out, "  warning: %s\n", failure.message);
+    if (order->yes)
+        fputs("  note: each gateway erases his resumable uploads in its own spool within a minute\n", lines->out);
+}
+
+static enum status remove_customer(const struct config *config, struct postgres_session *session,
+                                   const struct customers_order *order, FILE *out, struct failure *failure)
 {
     struct lines lines = {out, order->yes ? "  erased: " : "  would erase: ", 0};
     struct text parameters[] = {text_from_string(order->name), order->yes ? TEXT("true") : TEXT("false")};
@@ -434,6 +458,7 @@ static enum status remove_customer(struct postgres_session *session, const struc
               out);
         return status;
     }
+    erase_sessions(config, order, &lines);
     if (lines.count == 0)
         fputs("  there is nothing of it\n", out);
     else if (!order->yes)
@@ -455,7 +480,7 @@ enum status customers_carry_out(const struct config *config, struct postgres_ses
     case CUSTOMERS_SET:
         return set(config, session, order, out, failure);
     case CUSTOMERS_REMOVE:
-        return remove_customer(session, order, out, failure);
+        return remove_customer(config, session, order, out, failure);
     }
     return failure_set(failure, STATUS_INVALID, "no such action");
 }

@@ -137,19 +137,6 @@ static bool pass_on(struct ingest_connection *connection)
     return passed;
 }
 
-static void on_back(struct loop_message *message)
-{
-    struct task *task = (struct task *)((char *)message - offsetof(struct task, message));
-    task->done(task);
-}
-
-/* The task is the loop's from here on. */
-static void give_back(struct task *task)
-{
-    task->message.on_message = on_back;
-    loop_post(task->loop, &task->message);
-}
-
 static struct task *current_task(struct ingest_connection *connection)
 {
     pthread_mutex_lock(&connection->ingest->lock);
@@ -172,7 +159,7 @@ static void finish_task(struct ingest_connection *connection, bool last)
         return;
     if (!task->started)
         atomic_store(&task->cancelled, true);
-    give_back(task);
+    tasks_give_back(task);
 }
 
 /* While the worker decides nothing is read from the client; only that it is gone altogether is seen. */
@@ -230,7 +217,7 @@ void ingest_run(struct ingest_connection *connection, struct task *task)
     pthread_mutex_unlock(&ingest->lock);
     if (!taken) {
         atomic_store(&task->cancelled, true);
-        give_back(task);
+        tasks_give_back(task);
     }
 }
 

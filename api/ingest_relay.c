@@ -158,14 +158,14 @@ static enum status read_chunks(struct ingest_connection *connection, char *out, 
                                struct failure *failure)
 {
     struct ingest_body *body = &connection->body;
-    size_t raw, used;
+    size_t raw = 0, used;
     *got = 0;
     while (*got == 0 && !body->ended) {
         enum status status = take_raw(connection, out, size, &raw, failure);
         if (status == STATUS_OK && http_chunks_decode(&body->chunks, out, raw, got, &used, &body->ended) != STATUS_OK)
             status = failure_set(failure, STATUS_INVALID,
                                  "the chunks of the body are malformed after %llu bytes (RFC 9112 section 7.1)",
-                                 (unsigned long long)(body->size + *got));
+                                 (unsigned long long)body->size + *got);
         if (status != STATUS_OK)
             return status;
     }

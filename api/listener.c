@@ -8,15 +8,19 @@
 #include <unistd.h>
 
 #define BACKLOG 1024
-#define ACCEPTS_PER_EVENT 64 /* then the loop sees to its other sockets */
-#define RETRY_MS 50          /* how soon a paused listener looks again */
+#define ACCEPTS_PER_EVENT 64           /* then the loop sees to its other sockets */
+#define RETRY_MS 50                    /* how soon a paused listener looks again */
+#define BODIES_MS 100                  /* how often it looks what bodies take */
+#define HEAD_MEMORY ((size_t)64 << 10) /* an input buffer up to this holds no more than a head */
 
 struct listener {
     struct listener_options options;
     struct loop *loop;
     h2o_socket_t *socket; /* NULL once stopped */
     h2o_accept_ctx_t accept, adopt;
-    struct loop_timer retry;
+    struct loop_timer retry, look;
+    bool looks; /* `look` is running: while there are connections */
+    uint64_t bodies_cut;
     struct connection *first; /* open connections */
     size_t connections;
 };
@@ -25,6 +29,7 @@ struct connection {
     struct listener *listener;
     struct connection *previous, *next;
     h2o_socket_t *socket;
+    size_t had;                               /* bytes that had come at the last look */
     bool keep;                                /* listener_shut_idle passes it over */
     void (*on_adopted_closed)(void *context); /* NULL: it was accepted */
     void *adopted;
@@ -48,6 +53,45 @@ static void on_connection_closed(void *data)
     free(connection);
 }
 
+/* h2o takes a body whole before anyone has looked at the token: what is bounded here is the sum of what has come. One
+ * whose request is being answered is not reading, and not meant. */
+static size_t body_memory_of(const struct connection *connection)
+{
+    const h2o_buffer_t *input = connection->socket->input;
+    bool waits = connection->on_adopted_closed == NULL && connection->socket->_cb.read != NULL;
+    return waits && input->capacity > HEAD_MEMORY ? input->capacity : 0;
+}
+
+static size_t gain_of(const struct connection *connection)
+{
+    size_t size = connection->socket->input->size;
+    return size > connection->had ? size - connection->had : 0;
+}
+
+static void on_look(struct loop_timer *timer)
+{
+    struct listener *listener = H2O_STRUCT_FROM_MEMBER(struct listener, look, timer);
+    size_t memory = 0, gained = 0, count = 0;
+    for (struct connection *one = listener->first; one != NULL; one = one->next)
+        if (body_memory_of(one) != 0) {
+            memory += body_memory_of(one);
+            gained += gain_of(one);
+            count++;
+        }
+    for (struct connection *one = listener->first; one != NULL; one = one->next) {
+        size_t of_one = body_memory_of(one);
+        if (memory > listener->options.body_memory && of_one != 0 && gain_of(one) <= gained / count) {
+            memory -= of_one;
+            listener->bodies_cut++;
+            shutdown(h2o_socket_get_fd(one->socket), SHUT_RDWR); /* h2o reads the end, and closes it */
+        }
+        one->had = one->socket->input->size;
+    }
+    listener->looks = listener->first != NULL;
+    if (listener->looks)
+        loop_timer_start(listener->loop, &listener->look, BODIES_MS, on_look);
+}
+
 static struct connection *add_connection(struct listener *listener, h2o_socket_t *socket)
 {
     struct connection *connection = malloc(sizeof(*connection));
@@ -58,6 +102,10 @@ static struct connection *add_connection(struct listener *listener, h2o_socket_t
         connection->next->previous = connection;
     listener->first = connection;
     listener->connections++;
+    if (listener->options.body_memory != 0 && !listener->looks) {
+        listener->looks = true;
+        loop_timer_start(listener->loop, &listener->look, BODIES_MS, on_look);
+    }
     socket->on_close.cb = on_connection_closed;
     socket->on_close.data = connection;
     return connection;
@@ -231,6 +279,7 @@ void listener_destroy(struct listener *listener)
     if (listener == NULL)
         return;
     loop_timer_stop(&listener->retry);
+    loop_timer_stop(&listener->look);
     if (listener->socket != NULL)
         h2o_socket_close(listener->socket);
     free(listener);
@@ -252,6 +301,11 @@ void listener_cut(struct listener *listener)
 {
     for (struct connection *connection = listener->first; connection != NULL; connection = connection->next)
         shutdown(h2o_socket_get_fd(connection->socket), SHUT_RDWR);
+}
+
+uint64_t listener_bodies_cut(const struct listener *listener)
+{
+    return listener->bodies_cut;
 }
 
 size_t listener_connections(const struct listener *listener)

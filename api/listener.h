@@ -16,6 +16,7 @@ struct listener_options {
     const struct config_networks *proxies; /* not NULL: PROXY lines are expected, and only from these */
     atomic_size_t *connections;            /* counted here, across listeners */
     size_t max_connections;                /* past it: not accepted until one closes */
+    size_t body_memory;                    /* of bodies that are still coming, all connections together; 0: any */
     uint32_t send_timeout_ms; /* TCP_USER_TIMEOUT: a peer that acknowledges nothing for this long is dropped */
 };
 /* Binds and listens. The failure names the address and the reason. The options' pointers are borrowed. */
@@ -45,6 +46,8 @@ void listener_adopt(struct listener *listener, int fd, void (*on_closed)(void *c
 void *listener_adopted(const h2o_socket_t *socket);
 /* After the last connection has closed. */
 void listener_destroy(struct listener *listener);
+/* Connections that were cut because bodies took more than body_memory: the slowest senders first. */
+uint64_t listener_bodies_cut(const struct listener *listener);
 /* Open connections of this listener. */
 size_t listener_connections(const struct listener *listener);
 

@@ -9,6 +9,7 @@
 #include "api/ingest.h"
 #include "api/listener.h"
 #include "api/request.h"
+#include "api/session_owners.h"
 #include "audit/record.h"
 #include "base/log.h"
 #include "base/random.h"
@@ -38,8 +39,6 @@ static enum status read_secrets(struct server *server, struct failure *failure)
         status = customer_login_key(config, &server->login_key, failure);
     if (status == STATUS_OK)
         status = config_secret_read(&config->database.writer_password, &server->writer_password, failure);
-    if (status == STATUS_OK && buffer_c_string(&server->writer_password) == NULL)
-        status = failure_set(failure, STATUS_FAILED, "out of memory");
     if (status != STATUS_OK)
         return status;
     if (server->cursor_secret.size == 0) {
@@ -64,7 +63,7 @@ enum status server_login(const struct config *config, const struct buffer *passw
         .port = config->database.port,
         .database = config->database.name,
         .user = config->database.user,
-        .password = password->size != 0 ? buffer_c_string((struct buffer *)(uintptr_t)password) : NULL,
+        .password = password->size != 0 ? password->data : NULL,
         .sslmode = config->database.sslmode,
         .ca_file = config->database.ca_file,
         .application_name = "sluice",
@@ -188,16 +187,21 @@ static enum status make_cache_prefix(struct server *server, struct failure *fail
 static enum status make_loads(struct server *server, struct failure *failure)
 {
     const struct config *config = server->config;
+    server->activity = activity_create();
+    if (server->activity == NULL)
+        return failure_set(failure, STATUS_FAILED, "out of memory");
     if (server->login_key.size == 0 && config->database.writer_user == NULL)
         return STATUS_OK;
     enum status status = spool_space_create(config->uploads.spool, config->uploads.spool_size, &server->spool, failure);
     if (status != STATUS_OK)
         return status;
     struct sessions_options sessions = {.folder = config->uploads.spool,
-                                        .bytes = config->uploads.spool_size,
+                                        .space = server->spool,
                                         .each = config->uploads.sessions_each,
                                         .all = SESSIONS,
-                                        .lifetime_s = config->uploads.sessions_lifetime_ms / 1000};
+                                        .lifetime_s = config->uploads.sessions_lifetime_ms / 1000,
+                                        .gone = session_owners_gone,
+                                        .context = server};
     status = sessions_create(&sessions, &server->sessions, failure);
     if (status != STATUS_OK)
         return status;
@@ -435,6 +439,7 @@ void server_destroy(struct server *server)
     job_list_destroy(server->known_jobs);
     tasks_destroy(server->loads);
     sessions_destroy(server->sessions);
+    activity_destroy(server->activity);
     if (server->spool != NULL)
         spool_space_destroy(server->spool);
     control_destroy(server->control);

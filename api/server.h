@@ -5,6 +5,7 @@
 #include <h2o.h>
 #include <stdatomic.h>
 
+#include "api/activity.h"
 #include "api/config.h"
 #include "api/handler.h"
 #include "api/job_list.h"
@@ -41,10 +42,11 @@ struct server {
     struct text cursor_key;
     struct buffer database_password, redis_password, cursor_secret;
     struct buffer login_key;       /* of customers' roles; empty: they have no data of their own here */
-    struct buffer writer_password; /* ends with a NUL that is not counted */
+    struct buffer writer_password; /* as the others, it ends with a NUL that is not counted */
     struct tasks *loads;           /* NULL, as `spool`: neither customers nor a writer are configured */
     struct job_list *known_jobs;   /* of this process; with jobs */
     struct tasks *jobs;            /* queries that answer later; NULL: customers are not configured */
+    struct activity *activity;     /* what came of loads, jobs and checks */
     struct spool_space *spool;
     struct sessions *sessions; /* of resumable uploads; NULL as `spool` */
     h2o_globalconf_t http;
@@ -70,7 +72,7 @@ void server_drain(struct server *server);
 void server_destroy(struct server *server);
 /* The tier of a principal; NULL: one that the configuration doesn't know. *header is its RateLimit-Policy. */
 const struct limit_tier *server_tier(const struct server *server, struct text name, const char **header);
-/* How the reader logs in; borrows from the server. */
+/* How the reader logs in; borrows from the server. Any thread: `password` is as config_secret_read left it. */
 enum status server_login(const struct config *config, const struct buffer *password, struct postgres_resolved *resolved,
                          struct postgres_login *login, struct failure *failure) MUST_CHECK;
 

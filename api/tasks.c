@@ -33,8 +33,7 @@ static void on_back(struct loop_message *message)
     task->done(task);
 }
 
-/* The task is the loop's from here on. */
-static void give_back(struct task *task)
+void tasks_give_back(struct task *task)
 {
     task->message.on_message = on_back;
     loop_post(task->loop, &task->message);
@@ -128,7 +127,7 @@ static void end(struct tasks *tasks, struct task *task)
     dispatch(tasks);
     pthread_cond_broadcast(&tasks->changed);
     pthread_mutex_unlock(&tasks->lock);
-    give_back(task);
+    tasks_give_back(task);
 }
 
 static void *thread_main(void *context)
@@ -244,7 +243,7 @@ void tasks_cancel(struct task *task)
     }
     pthread_mutex_unlock(&tasks->lock);
     if (waited)
-        give_back(task);
+        tasks_give_back(task);
 }
 
 static struct timespec from_now(uint32_t ms)
@@ -285,7 +284,7 @@ void tasks_stop(struct tasks *tasks, uint32_t grace_ms)
     while (dropped != NULL) {
         struct task *next = dropped->next;
         atomic_store(&dropped->cancelled, true);
-        give_back(dropped);
+        tasks_give_back(dropped);
         dropped = next;
     }
     pthread_mutex_lock(&tasks->lock);

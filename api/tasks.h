@@ -24,6 +24,8 @@ struct tasks *tasks_create(const char *name, unsigned threads, size_t queue, uns
 /* Any loop's thread. run, done, loop and customer are set, the rest is zero. STATUS_BUSY: the queue is full, or this
  * customer fills his share of it (a quarter, at least one); STATUS_UNAVAILABLE: stopping. Neither calls done. */
 enum status tasks_start(struct tasks *tasks, struct task *task) MUST_CHECK;
+/* Any thread, for who runs a task himself, without a pool: `done` comes on its loop, whose the task is from here on. */
+void tasks_give_back(struct task *task);
 /* The task's loop: nobody waits for it any more; it is told to end, and `done` still comes: of one that waits in the
  * next turn, never within this call. */
 void tasks_cancel(struct task *task);

@@ -28,7 +28,7 @@ void tus_add_capabilities(struct request *request)
     char *size = arena_alloc(&request->arena, 24);
     if (size == NULL || server->sessions == NULL || !text_starts_with(request->path, TEXT(sessions)))
         return;
-    int digits = snprintf(size, 24, "%llu", (unsigned long long)server->config->uploads.spool_size);
+    int digits = snprintf(size, 24, "%llu", (unsigned long long)sessions_most(server->sessions));
     add(request, "tus-version", TEXT(TUS_VERSION));
     add(request, "tus-extension", TEXT("creation,termination,checksum,expiration"));
     add(request, "tus-checksum-algorithm", TEXT(TUS_ALGORITHMS));

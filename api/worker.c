@@ -21,6 +21,8 @@
     60000 /* a peer that acknowledges nothing for this long is dropped: after the sweep has judged it */
 #define DESCRIBE_QUEUE 1024
 #define DESCRIBE_TIMEOUT_MS 2000
+#define BODIES 128         /* of server.max_body, of all workers, that may be on their way; */
+#define BODIES_LEAST 4     /* and of one worker at least */
 #define VERDICTS 4096      /* EXPLAINed statements remembered */
 #define LAST_WORDS_MS 3000 /* after the deadline: until cut connections must be gone; a token waits 2 s for its key */
 
@@ -99,7 +101,7 @@ static enum status create_redis(struct worker *worker, struct failure *failure)
                                     .timeout_ms = config->redis.timeout_ms,
                                     .queue = REDIS_QUEUE};
     if (worker->server->redis_password.size != 0)
-        options.password = buffer_c_string(&worker->server->redis_password);
+        options.password = worker->server->redis_password.data;
     return redis_create(worker->loop, &options, &worker->redis, failure);
 }
 
@@ -130,6 +132,13 @@ static enum status create_subjects(struct worker *worker, struct failure *failur
     return STATUS_OK;
 }
 
+/* A worker's share of what bodies may take that are still coming; the rest of them is cut. */
+static size_t body_memory(const struct config *config)
+{
+    size_t share = BODIES / config->server.workers;
+    return (share < BODIES_LEAST ? BODIES_LEAST : share) * config->server.max_body;
+}
+
 static enum status create_listener(struct worker *worker, struct failure *failure)
 {
     const struct config *config = worker->server->config;
@@ -140,6 +149,7 @@ static enum status create_listener(struct worker *worker, struct failure *failur
         .proxies = config->server.proxy_protocol ? &config->server.trusted_proxies : NULL,
         .connections = &worker->server->connections,
         .max_connections = config->server.max_connections,
+        .body_memory = body_memory(config),
         .send_timeout_ms = SEND_TIMEOUT_MS,
     };
     return listener_create(worker->loop, &worker->context, worker->server->http.hosts, &options, &worker->listener,
@@ -220,6 +230,7 @@ static void publish(struct worker *worker)
 {
     struct metrics *metrics = &worker->metrics;
     metrics->connections = listener_connections(worker->listener);
+    metrics->bodies_cut = listener_bodies_cut(worker->listener);
     metrics->fast_up = postgres_is_up(worker->fast);
     metrics->scan_up = postgres_is_up(worker->scan);
     metrics->fast = postgres_statistics(worker->fast);

@@ -39,6 +39,20 @@ struct text text_trim(struct text text)
     return text;
 }
 
+static bool is_space(char byte)
+{
+    return byte == ' ' || byte == '\t' || byte == '\r' || byte == '\n';
+}
+
+struct text text_trim_lines(struct text text)
+{
+    while (text.size != 0 && is_space(text.data[0]))
+        text = text_of(text.data + 1, text.size - 1);
+    while (text.size != 0 && is_space(text.data[text.size - 1]))
+        text.size--;
+    return text;
+}
+
 struct text text_split(struct text *rest, char separator)
 {
     struct text part = *rest;
@@ -164,6 +178,30 @@ bool text_is_utf8(struct text text)
         at += text_utf8_sequence(text_of(text.data + at, text.size - at), &valid);
     }
     return valid;
+}
+
+size_t text_utf8_write(uint32_t code, char out[4])
+{
+    if (code < 0x80) {
+        out[0] = (char)code;
+        return 1;
+    }
+    if (code < 0x800) {
+        out[0] = (char)(0xC0 | code >> 6);
+        out[1] = (char)(0x80 | (code & 0x3F));
+        return 2;
+    }
+    if (code < 0x10000) {
+        out[0] = (char)(0xE0 | code >> 12);
+        out[1] = (char)(0x80 | (code >> 6 & 0x3F));
+        out[2] = (char)(0x80 | (code & 0x3F));
+        return 3;
+    }
+    out[0] = (char)(0xF0 | code >> 18);
+    out[1] = (char)(0x80 | (code >> 12 & 0x3F));
+    out[2] = (char)(0x80 | (code >> 6 & 0x3F));
+    out[3] = (char)(0x80 | (code & 0x3F));
+    return 4;
 }
 
 size_t text_distance(struct text a, struct text b)

@@ -38,6 +38,8 @@ bool text_equal_ignoring_case(struct text a, struct text b);
 bool text_starts_with(struct text text, struct text prefix);
 /* Without spaces and tabs (RFC 9110 OWS) at both ends. */
 struct text text_trim(struct text text);
+/* The same without line ends, too. */
+struct text text_trim_lines(struct text text);
 /* Takes the part before the first `separator` off *rest and returns it; *rest becomes what follows, or TEXT_NONE
  * (data == NULL) after the last part. Call while rest->data != NULL. */
 struct text text_split(struct text *rest, char separator);
@@ -51,6 +53,8 @@ bool text_to_double(struct text text, double *value) __attribute__((warn_unused_
 size_t text_distance(struct text a, struct text b);
 /* Well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates, at most U+10FFFF). */
 bool text_is_utf8(struct text text);
+/* The UTF-8 of a character (at most U+10FFFF, no surrogate), 1 to 4 bytes; how many. */
+size_t text_utf8_write(uint32_t code, char out[4]);
 /* Bytes of the UTF-8 sequence that `text` (not empty) begins with. Where that is ill-formed, *valid is false and the
  * bytes are its maximal subpart (Unicode 15, section 3.9): what one U+FFFD stands for. */
 size_t text_utf8_sequence(struct text text, bool *valid);

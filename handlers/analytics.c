@@ -31,7 +31,7 @@ static struct make *create(struct request *request, enum make_kind kind)
         return NULL;
     make->kind = kind;
     make->name = arena_copy(&make->task.arena, request_value(request, BY_NAME)->text);
-    make->budget = relations_budget(request);
+    make->budget = relations_budget(request, false);
     if (request->tier != NULL) {
         const struct server *server = request->worker->server;
         const struct config_tier *tier = &server->config->limits.tiers[request->tier - server->tiers];

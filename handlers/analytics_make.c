@@ -8,6 +8,7 @@
 #include "handlers/analytics_swap.h"
 #include "query/own_views.h"
 #include "query/verdicts.h"
+#include "upload/load.h"
 
 #define SQL_CEILING ((size_t)1 << 20)
 #define ANSWER_CEILING ((size_t)4 << 20)
@@ -107,8 +108,8 @@ static enum status find_old(struct make *make)
 
 /* Quotas. */
 
-struct quota {
-    int64_t relations, bytes, has_relations, has_bytes;
+struct quota { /* the first columns of load_quota_sql */
+    int64_t bytes, relations, has_bytes, has_relations;
 };
 
 static int64_t number_of(const struct postgres_rows *rows, size_t column)
@@ -127,21 +128,12 @@ static void keep_quota(void *context, const struct postgres_rows *rows)
 /* After it was made: what is there counts, the old one no more. */
 static enum status check_quota(struct make *make)
 {
-    static const char sql[] =
-        "select coalesce(k.quota_relations, $3::bigint), coalesce(k.quota_bytes, $4::bigint), count(c.oid) filter "
-        "(where"
-        " not pg_catalog.starts_with(c.relname, '~')), coalesce(sum(pg_catalog.pg_total_relation_size(c.oid)), "
-        "0)::bigint"
-        " from sluice.customer k left join (pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid ="
-        " c.relnamespace and n.nspname in ($1, $2) and c.relkind in ('r', 'v', 'm', 'p')) on true"
-        " where k.customer_id = sluice.me() group by 1, 2";
     struct quota quota = {0};
     char relations[24], bytes[24];
     snprintf(relations, sizeof(relations), "%llu", (unsigned long long)make->quota_relations);
     snprintf(bytes, sizeof(bytes), "%llu", (unsigned long long)make->quota_bytes);
-    const struct text values[] = {schema_of(make), text_from_string(make->task.relations.names.uploads),
-                                  text_from_string(relations), text_from_string(bytes)};
-    enum status status = own_task_query(&make->task, sql, 4, values, keep_quota, &quota);
+    const struct text values[] = {TEXT(""), text_from_string(bytes), text_from_string(relations)};
+    enum status status = own_task_query(&make->task, load_quota_sql, 3, values, keep_quota, &quota);
     if (status == STATUS_OK && make->old.data == NULL && quota.relations != 0 && quota.has_relations > quota.relations)
         return own_task_fail(&make->task, PROBLEM_QUOTA_EXCEEDED,
                              "uploads and analyses together may be %lld, and this would be one more; delete one first",
@@ -345,6 +337,35 @@ static enum status check_own(struct make *make)
     return own_task_fail_sql(&make->task, &told);
 }
 
+static void keep_unserved(void *context, const struct postgres_rows *rows)
+{
+    struct make *make = context;
+    make->unserved = postgres_rows_count(rows) == 0 ||
+                     own_views_read(postgres_rows_value(rows, 0, 0), &make->task.server->datasets) != 0;
+}
+
+/* The check that each read of it makes: a view comes back from the database in more words than it was made with. */
+static enum status check_made(struct make *make)
+{
+    struct text values[OWN_VIEWS_PARAMETERS];
+    struct relations_mistake told = {.status = STATUS_INVALID};
+    const struct sql_check_relation made = {.real_schema = schema_of(make), .real_name = make->name};
+    const struct sql_checked one = {.relations = &made, .relation_count = 1};
+    if (make->as_table)
+        return STATUS_OK;
+    if (own_views_parameters(text_from_string(make->task.relations.names.role), &one, &make->task.arena, values) !=
+        STATUS_OK)
+        return out_of_memory(make);
+    enum status status = own_task_query(&make->task, own_views_sql, OWN_VIEWS_PARAMETERS, values, keep_unserved, make);
+    if (status != STATUS_OK || !make->unserved)
+        return status;
+    snprintf(told.words, sizeof(told.words),
+             "this view could be made but not read: as the database writes it out, it is longer than %d bytes, or with "
+             "the views under it longer than %u, or it reads more than %d views; shorten it, or save it as a table",
+             SQL_CHECK_VIEW_MAX, OWN_VIEWS_TEXT_MAX, OWN_VIEWS_MAX);
+    return own_task_fail_sql(&make->task, &told);
+}
+
 static void build(struct make *make)
 {
     enum status status = check_own(make);
@@ -360,6 +381,8 @@ static void build(struct make *make)
         status = price(make);
     if (status == STATUS_OK)
         status = make_relation(make);
+    if (status == STATUS_OK)
+        status = check_made(make);
     if (status == STATUS_OK)
         status = check_quota(make);
     if (status == STATUS_OK)

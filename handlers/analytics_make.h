@@ -15,7 +15,7 @@ struct make {
     struct sql_checked checked;
     struct rules_budget budget;
     uint64_t quota_bytes, quota_relations; /* of the tier; 0: none. The customer's own go first */
-    bool created;
+    bool created, unserved;
     struct text old; /* OID of what has the name; TEXT_NONE: nothing */
     char old_kind;   /* its relkind */
     uint64_t rows;

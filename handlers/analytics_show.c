@@ -50,7 +50,8 @@ void analytics_append(struct json *json, const struct postgres_rows *rows, size_
     append_number(json, "rows", postgres_rows_value(rows, row, ROWS));
     json_field_text(json, "created_at", postgres_rows_value(rows, row, CREATED));
     json_field_text(json, "refreshed_at", postgres_rows_value(rows, row, REFRESHED));
-    json_field_text(json, "version", version);
+    if (version.data != NULL)
+        json_field_text(json, "version", version);
     json_close_object(json);
     buffer_free(&dataset);
 }

@@ -1,5 +1,8 @@
 #include "handlers/answer.h"
 
+#include "api/execute.h"
+#include "api/problem.h"
+
 struct packed {
     uint32_t status, lane;
     uint64_t rows;
@@ -46,4 +49,21 @@ void answer_head(const struct answer *answer, struct respond_header headers[ANSW
     for (size_t i = 0; i < 3; i++)
         if (more[i].value.data != NULL)
             headers[head->header_count++] = more[i];
+}
+
+enum stage_verdict answer_finish(struct request *request, uint64_t rows)
+{
+    const struct buffer *body = respond_buffer(&request->respond);
+    struct respond_head *head = &request->respond.head;
+    if (body->failed)
+        return problem_send_status(request, STATUS_TOO_LARGE);
+    request->rows = rows;
+    head->etag = execute_etag(&request->arena, buffer_text(body), 1);
+    if (respond_not_modified(request, head->etag)) {
+        struct respond_head unchanged = *head;
+        respond_fail(request, TEXT_NONE); /* drops the body */
+        return respond_send_not_modified(request, &unchanged);
+    }
+    respond_finish(request);
+    return STAGE_DONE;
 }

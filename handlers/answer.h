@@ -27,4 +27,8 @@ void answer_read(struct text payload, struct answer *answer);
 #define ANSWER_HEADERS 4
 void answer_head(const struct answer *answer, struct respond_header headers[ANSWER_HEADERS], struct respond_head *head);
 
+/* Ends an answer whose whole body stands in the request's buffer: a tag of its bytes, 304 to who has them already, a
+ * problem where they became too many. `rows` are for the log. */
+enum stage_verdict answer_finish(struct request *request, uint64_t rows);
+
 #endif

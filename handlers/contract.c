@@ -2,15 +2,17 @@
 #include "api/execute.h"
 #include "api/problem.h"
 #include "base/json.h"
+#include "handlers/answer.h"
 #include "handlers/handlers.h"
 #include "handlers/named.h"
+#include "handlers/shared.h"
 #include "query/document.h"
 
 /* Past this no more datasets are described: GET /v1/datasets lists all. */
 #define PATHS_ENOUGH ((size_t)4 << 20)
 #define DOCUMENT_CEILING ((size_t)16 << 20) /* bytes of the whole document */
 
-enum part { PART_PATHS, PART_SCHEMAS, PART_REST };
+enum part { PART_LIST, PART_SHARED, PART_PATHS, PART_SCHEMAS, PART_REST };
 
 struct listed {
     const struct datasets_place *place;
@@ -25,6 +27,7 @@ struct contract {
     struct text values[DATASETS_LIST_PARAMETERS]; /* of the list's statement */
     struct listed *datasets;
     size_t count, at;
+    struct shared shared;
     enum part part;
     enum status status;
 };
@@ -84,28 +87,41 @@ static bool split_contract(struct request *request, struct contract *contract)
 
 /* The list. */
 
+/* What has no room is left out, as what is past the limit: GET /v1/datasets has it. */
+static void keep_listed(struct request *request, const struct datasets_place *place, struct text relation)
+{
+    struct contract *contract = request->handler_state;
+    struct buffer name;
+    if (contract->count == request->worker->server->config->warehouse.document_limit)
+        return;
+    struct listed *listed = &contract->datasets[contract->count];
+    buffer_init(&name, 4096);
+    datasets_append_name(&request->worker->server->datasets, place, relation, &name);
+    listed->place = place;
+    listed->name = name.failed ? TEXT_NONE : arena_copy(&request->arena, buffer_text(&name));
+    buffer_free(&name);
+    if (listed->name.data == NULL)
+        return;
+    listed->relation = text_of(listed->name.data + listed->name.size - relation.size, relation.size);
+    contract->count++;
+}
+
 static void on_list(void *context, const struct postgres_rows *rows)
 {
     struct request *request = context;
     struct contract *contract = request->handler_state;
-    const struct datasets_options *options = &request->worker->server->datasets;
-    contract->datasets = arena_calloc(&request->arena, postgres_rows_count(rows) + 1, sizeof(*contract->datasets));
-    for (size_t i = 0; contract->datasets != NULL && i < postgres_rows_count(rows); i++) {
+    for (size_t i = 0; i < postgres_rows_count(rows); i++) {
         struct datasets_listing listing;
-        struct buffer name;
         datasets_list_read(contract->places, contract->place_count, rows, i, &listing);
-        struct listed *listed = &contract->datasets[contract->count];
-        buffer_init(&name, 4096);
-        datasets_append_name(options, listing.place, listing.relation, &name);
-        listed->place = listing.place;
-        listed->name = arena_copy(&request->arena, buffer_text(&name));
-        buffer_free(&name);
-        if (listed->name.data == NULL)
-            break;
-        listed->relation =
-            text_of(listed->name.data + listed->name.size - listing.relation.size, listing.relation.size);
-        contract->count++;
+        keep_listed(request, listing.place, listing.relation);
     }
+}
+
+static void on_share(struct request *request, const struct datasets_listing *listing, struct text owner)
+{
+    struct datasets_place *place = arena_alloc(&request->arena, sizeof(*place));
+    if (place != NULL && named_shared_place(request, owner, place))
+        keep_listed(request, place, listing->relation);
 }
 
 static void on_list_done(void *context, const struct postgres_error *error)
@@ -122,8 +138,10 @@ static enum stage_verdict ask_list(struct request *request, struct contract *con
     static const struct postgres_handlers handlers = {on_list, on_list_done};
     const struct server *server = request->worker->server;
     contract->places = named_places(request, &contract->place_count);
+    contract->datasets =
+        arena_calloc(&request->arena, server->config->warehouse.document_limit + 1, sizeof(*contract->datasets));
     enum status status =
-        contract->places == NULL
+        contract->places == NULL || contract->datasets == NULL
             ? STATUS_TOO_LARGE
             : datasets_list_parameters(contract->places, contract->place_count, 0, TEXT_NONE,
                                        server->config->warehouse.document_limit, &request->arena, contract->values);
@@ -203,21 +221,6 @@ static enum stage_verdict write_parts(struct request *request, struct contract *
     return STAGE_NEXT;
 }
 
-static enum stage_verdict answer(struct request *request)
-{
-    const struct buffer *out = respond_buffer(&request->respond);
-    if (out->failed)
-        return problem_send_status(request, STATUS_TOO_LARGE);
-    request->respond.head.etag = execute_etag(&request->arena, buffer_text(out), 1);
-    if (respond_not_modified(request, request->respond.head.etag)) {
-        struct respond_head unchanged = request->respond.head;
-        respond_fail(request, TEXT_NONE); /* drops the body */
-        return respond_send_not_modified(request, &unchanged);
-    }
-    respond_finish(request);
-    return STAGE_DONE;
-}
-
 static enum stage_verdict begin(struct request *request)
 {
     static const struct respond_head head = {.status = 200,
@@ -236,14 +239,36 @@ static enum stage_verdict begin(struct request *request)
     return ask_list(request, contract);
 }
 
+/* Behind the caller's own what is shared with him. STAGE_NEXT: the list stands. */
+static enum stage_verdict finish_list(struct request *request, struct contract *contract)
+{
+    enum stage_verdict verdict = STAGE_NEXT;
+    if (contract->part == PART_LIST && contract->status != STATUS_OK)
+        return problem_send_status(request, contract->status);
+    if (contract->part == PART_LIST) {
+        contract->part = PART_SHARED;
+        contract->shared.limit = request->worker->server->config->warehouse.document_limit - contract->count;
+        contract->shared.on_share = on_share;
+        verdict = shared_begin(request, &contract->shared);
+    } else if (contract->part == PART_SHARED) {
+        verdict = shared_resume(request);
+    }
+    if (verdict == STAGE_NEXT && contract->part == PART_SHARED)
+        contract->part = PART_PATHS;
+    return verdict;
+}
+
 static enum stage_verdict execute(struct request *request)
 {
     if (!request->resumed) {
         bool reads = request->principal != NULL && principal_has_scope(request->principal, TEXT("datasets:read"));
         return reads ? begin(request) : send_contract(request);
     }
+    enum stage_verdict listed = finish_list(request, request->handler_state);
+    if (listed != STAGE_NEXT)
+        return listed;
     enum stage_verdict written = write_parts(request, request->handler_state);
-    return written == STAGE_NEXT ? answer(request) : written;
+    return written == STAGE_NEXT ? answer_finish(request, 0) : written;
 }
 
 const struct handler handlers_get_openapi = {.operation = "getOpenapi", .execute = execute};

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "handlers/handlers.h"
 #include "handlers/named.h"
+#include "handlers/shared.h"
 #include "query/cursor.h"
 #include "query/document.h"
 
@@ -21,7 +22,10 @@ struct list {
     const struct datasets_place *places;
     size_t place_count;
     struct text values[DATASETS_LIST_PARAMETERS];
-    struct text rest; /* the address of the next page; TEXT_NONE: this was the last one */
+    struct text rest; /* the address of the next page */
+    bool more;        /* there is one */
+    enum list_part { LIST_OWN, LIST_SHARED } part;
+    struct shared shared; /* behind what the database's catalog tells */
     enum status status;
 };
 
@@ -46,6 +50,10 @@ static enum stage_verdict plan(struct request *request)
         (cursor_parse(at->text, server->cursor_key, list->purpose, &request->arena, &after) != STATUS_OK ||
          after.count != 2 || !text_to_int64(after.values[0], &after_index)))
         return refuse_cursor(request);
+    if (at->present && (size_t)after_index == shared_index(request)) {
+        list->part = LIST_SHARED;
+        list->shared.after = after.values[1];
+    }
     enum status status = datasets_list_parameters(list->places, list->place_count, (size_t)after_index,
                                                   at->present ? after.values[1] : TEXT_NONE, list->limit + 1,
                                                   &request->arena, list->values);
@@ -57,8 +65,9 @@ static enum stage_verdict plan(struct request *request)
     return STAGE_NEXT;
 }
 
+/* `owner`: who shares it; TEXT_NONE: nobody. */
 static void append_entry(struct buffer *out, enum rows_format format, const struct datasets_listing *listing,
-                         struct text name)
+                         struct text name, struct text owner)
 {
     if (format == ROWS_CSV) {
         csv_append_field(out, name);
@@ -82,6 +91,8 @@ static void append_entry(struct buffer *out, enum rows_format format, const stru
         json_key(&json, TEXT("row_estimate"));
         json_nothing(&json);
     }
+    if (owner.data != NULL)
+        json_field_text(&json, "shared_by", owner);
     json_key(&json, TEXT("links"));
     document_append_links(&json, name);
     json_close_object(&json);
@@ -95,18 +106,20 @@ static struct text name_of(struct request *request, const struct datasets_listin
     return buffer_text(memory);
 }
 
-/* The address of the page behind `listing`. */
-static void make_rest(struct request *request, const struct datasets_listing *listing)
+/* The address of the page behind `listing`, where there may be one. */
+static void make_rest(struct request *request, const struct datasets_listing *listing, struct text owner)
 {
     struct list *list = request->handler_state;
-    struct buffer rest;
+    struct buffer rest, shared;
     char schema[24];
     struct cursor cursor = {.count = 2};
     buffer_init(&rest, 65536);
+    buffer_init(&shared, 4096);
+    buffer_printf(&shared, "%.*s.%.*s", TEXT_ARGS(owner), TEXT_ARGS(listing->relation));
     buffer_printf(&rest, "%zu", listing->place->index);
     memcpy(schema, rest.data, rest.size);
     cursor.values[0] = text_of(schema, rest.size);
-    cursor.values[1] = listing->relation;
+    cursor.values[1] = owner.data != NULL ? buffer_text(&shared) : listing->relation;
     buffer_clear(&rest);
     buffer_append_text(&rest, request->path);
     buffer_printf(&rest, "?limit=%llu", (unsigned long long)list->limit);
@@ -114,30 +127,39 @@ static void make_rest(struct request *request, const struct datasets_listing *li
         buffer_printf(&rest, "&format=%s", request->format == ROWS_CSV ? "csv" : "ndjson");
     buffer_append_literal(&rest, "&cursor=");
     cursor_append(&rest, request->worker->server->cursor_key, list->purpose, &cursor);
-    list->rest = rest.failed ? TEXT_NONE : arena_copy(&request->arena, buffer_text(&rest));
+    list->rest = rest.failed || shared.failed ? TEXT_NONE : arena_copy(&request->arena, buffer_text(&rest));
+    buffer_free(&shared);
     buffer_free(&rest);
+}
+
+static void append_one(struct request *request, const struct datasets_listing *listing, struct text owner)
+{
+    struct list *list = request->handler_state;
+    struct buffer name, *body = respond_buffer(&request->respond);
+    if (request->rows == list->limit) {
+        list->more = true;
+        return;
+    }
+    buffer_init(&name, 4096);
+    if (request->format == ROWS_JSON && request->rows != 0)
+        buffer_append_literal(body, ",\n");
+    append_entry(body, request->format, listing, name_of(request, listing, &name), owner);
+    if (request->format == ROWS_NDJSON)
+        buffer_append_char(body, '\n');
+    if (++request->rows == list->limit)
+        make_rest(request, listing, owner);
+    buffer_free(&name);
 }
 
 static void on_rows(void *context, const struct postgres_rows *rows)
 {
     struct request *request = context;
     struct list *list = request->handler_state;
-    struct buffer name, *body = respond_buffer(&request->respond);
-    buffer_init(&name, 4096);
     for (size_t i = 0; i < postgres_rows_count(rows); i++) {
         struct datasets_listing listing;
         datasets_list_read(list->places, list->place_count, rows, i, &listing);
-        if (request->rows == list->limit)
-            break;
-        if (request->format == ROWS_JSON && request->rows != 0)
-            buffer_append_literal(body, ",\n");
-        append_entry(body, request->format, &listing, name_of(request, &listing, &name));
-        if (request->format == ROWS_NDJSON)
-            buffer_append_char(body, '\n');
-        if (++request->rows == list->limit && i + 1 < postgres_rows_count(rows))
-            make_rest(request, &listing);
+        append_one(request, &listing, TEXT_NONE);
     }
-    buffer_free(&name);
 }
 
 static void on_done(void *context, const struct postgres_error *error)
@@ -164,8 +186,8 @@ static enum stage_verdict answer(struct request *request)
 {
     struct list *list = request->handler_state;
     struct buffer *body = respond_buffer(&request->respond);
-    if (list->status != STATUS_OK)
-        return problem_send_status(request, list->status);
+    if (!list->more)
+        list->rest = TEXT_NONE;
     if (request->format == ROWS_JSON) {
         buffer_append_literal(body, "],\"next\":");
         if (list->rest.data != NULL)
@@ -188,12 +210,32 @@ static enum stage_verdict answer(struct request *request)
     return STAGE_DONE;
 }
 
+static enum stage_verdict begin_shared(struct request *request, struct list *list)
+{
+    list->part = LIST_SHARED;
+    list->shared.limit = list->limit - request->rows + 1;
+    list->shared.on_share = append_one;
+    enum stage_verdict verdict = shared_begin(request, &list->shared);
+    return verdict == STAGE_NEXT ? answer(request) : verdict;
+}
+
+static enum stage_verdict go_on(struct request *request, struct list *list)
+{
+    if (list->part == LIST_SHARED) {
+        enum stage_verdict verdict = shared_resume(request);
+        return verdict == STAGE_NEXT ? answer(request) : verdict;
+    }
+    if (list->status != STATUS_OK)
+        return problem_send_status(request, list->status);
+    return list->more ? answer(request) : begin_shared(request, list);
+}
+
 static enum stage_verdict execute(struct request *request)
 {
     static const struct postgres_handlers handlers = {on_rows, on_done};
     struct list *list = request->handler_state;
     if (request->resumed)
-        return answer(request);
+        return go_on(request, list);
     struct respond_head head = {.status = 200,
                                 .reason = "OK",
                                 .content_type = text_from_string(rows_media_type(request->format)),
@@ -205,6 +247,8 @@ static enum stage_verdict execute(struct request *request)
                                                             : request->format == ROWS_CSV
                                                                 ? "name,kind,description,row_estimate\n"
                                                                 : "");
+    if (list->part == LIST_SHARED)
+        return begin_shared(request, list);
     struct postgres_call call = {.statement = datasets_list_statement(), .parameters = list->values, .whole = true};
     enum status status = execute_ask(request, request->worker->scan, &call, &handlers);
     return status == STATUS_OK ? STAGE_WAIT : problem_send_status(request, status);

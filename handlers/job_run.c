@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "api/problem.h"
+#include "base/clock.h"
 #include "base/encoding.h"
 #include "base/hash.h"
 #include "base/log.h"
@@ -20,6 +21,8 @@ struct job {             /* what the thread needs: it outlives the request */
     struct text *values;
     uint64_t limit, offset, quota_bytes;
     bool erased; /* its row is gone: nobody wants it any more */
+    enum activity_job outcome;
+    uint64_t took_us;
     char error[900];
 };
 
@@ -27,7 +30,7 @@ struct submit {          /* the task of the request */
     struct own_task own; /* first */
     struct job *job;
     struct text sql, given, subject;
-    bool full;
+    bool full, asked; /* asked: the caller wanted a job */
 };
 
 /* On the job's thread. */
@@ -236,7 +239,7 @@ static void describe(struct job *job)
         snprintf(job->error, size, "a fault of the service; the operator finds it in the log under the job's id");
 }
 
-static void run(struct task *of)
+static void carry_out(struct task *of)
 {
     struct job *job = (struct job *)of;
     struct own_task *task = &job->own;
@@ -247,7 +250,13 @@ static void run(struct task *of)
         task->timeout_ms = task->server->config->jobs.timeout_ms;
         own_task_run(task);
     }
-    if (!task->failed || job->erased)
+    if (!task->failed) {
+        job->outcome = ACTIVITY_JOB_DONE;
+        return;
+    }
+    if (job->erased || atomic_load(&task->task.task.cancelled))
+        job->outcome = ACTIVITY_JOB_CANCELLED;
+    if (job->erased)
         return;
     describe(job);
     log_event(LOG_INFO, "job_failed", "job %s of customer %.*s: %s", job->known.id, TEXT_ARGS(task->relations.customer),
@@ -256,6 +265,14 @@ static void run(struct task *of)
     task->timeout_ms = 0;
     task->deaf = true;
     own_task_run(task);
+}
+
+static void run(struct task *of)
+{
+    struct job *job = (struct job *)of;
+    uint64_t began_us = clock_monotonic_us();
+    carry_out(of);
+    job->took_us = clock_monotonic_us() - began_us;
 }
 
 /* On the loop. */
@@ -268,7 +285,9 @@ static void drop(struct job *job)
 
 static void done(struct task *of)
 {
-    drop((struct job *)of);
+    struct job *job = (struct job *)of;
+    activity_count_job(job->own.server->activity, of->started ? job->outcome : ACTIVITY_JOB_CANCELLED, job->took_us);
+    drop(job);
 }
 
 static void make_id(char id[JOB_ID_SIZE + 1])
@@ -311,6 +330,7 @@ static struct job *create_job(struct request *request, const struct own_sql *own
     task->run = run;
     task->done = done;
     task->loop = request->worker->loop;
+    job->outcome = ACTIVITY_JOB_FAILED;
     task->customer = hash_text(request->principal->customer);
     job->known.task = task;
     job->known.customer = task->customer;
@@ -319,11 +339,9 @@ static struct job *create_job(struct request *request, const struct own_sql *own
     job->offset = own->offset;
     if (request->tier != NULL)
         job->quota_bytes = server->config->limits.tiers[request->tier - server->tiers].upload_bytes;
-    struct text sql = arena_copy(&job->own.arena, own->sql);
-    if (sql.data == NULL || !copy_values(own, job))
-        problem_send_status(request, STATUS_TOO_LARGE);
-    else if (own_sql_check(request, &job->own.relations, sql, &job->own.arena, &job->checked) == STAGE_NEXT)
+    if (copy_values(own, job) && sql_checked_copy(&own->checked, &job->own.arena, &job->checked) == STATUS_OK)
         return job;
+    problem_send_status(request, STATUS_TOO_LARGE);
     own_task_free(&job->own);
     return NULL;
 }
@@ -375,8 +393,9 @@ static void add_headers(struct request *request, const struct submit *submit)
     h2o_iovec_t location =
         h2o_concat(pool, h2o_iovec_init(H2O_STRLIT("/v1/jobs/")), h2o_iovec_init(submit->job->known.id, JOB_ID_SIZE));
     h2o_add_header(pool, &request->h2o->res.headers, H2O_TOKEN_LOCATION, NULL, location.base, location.len);
-    h2o_add_header_by_str(pool, &request->h2o->res.headers, H2O_STRLIT("preference-applied"), 0, NULL,
-                          H2O_STRLIT("respond-async"));
+    if (submit->asked)
+        h2o_add_header_by_str(pool, &request->h2o->res.headers, H2O_STRLIT("preference-applied"), 0, NULL,
+                              H2O_STRLIT("respond-async"));
 }
 
 /* The row is there, and its job begins, whether or not the client still waits. */
@@ -412,6 +431,7 @@ static enum stage_verdict start(struct request *request, const struct own_sql *o
         return STAGE_DONE;
     }
     submit->job = job;
+    submit->asked = own->when == OWN_LATER;
     submit->own.ended = on_ended;
     if (copy_asked(request, own, submit)) {
         enum stage_verdict verdict = own_task_start(request, &submit->own);

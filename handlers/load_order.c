@@ -294,6 +294,16 @@ struct load_task *load_order_create(struct request *request, const char *operati
     return NULL;
 }
 
+void load_order_quota(const struct request *request, struct load_order *order)
+{
+    const struct server *server = request->worker->server;
+    if (request->tier == NULL)
+        return;
+    const struct config_tier *tier = &server->config->limits.tiers[request->tier - server->tiers];
+    order->quota_bytes = tier->upload_bytes;
+    order->quota_relations = tier->upload_relations;
+}
+
 enum stage_verdict load_order_start(struct request *request, struct load_task *task)
 {
     enum status status = request_task_start(request, &task->base);

@@ -55,6 +55,8 @@ struct load_task {
 struct load_task *load_order_create(struct request *request, const char *operation, struct text dataset,
                                     const struct text asked[LOAD_ORDER_PARAMETERS],
                                     const struct load_partition *partitions, size_t partition_count);
+/* What a customer of the request's tier may keep, where `sluice customer` told no other. */
+void load_order_quota(const struct request *request, struct load_order *order);
 /* order.schema, .relation and .customer are set by now. */
 enum stage_verdict load_order_start(struct request *request, struct load_task *task);
 void load_order_free(struct load_task *task);

@@ -1,15 +1,15 @@
 /* A load on its thread: who the customer is to the database, what stands there, and then load_run. */
+#include "base/clock.h"
 #include "handlers/load_order.h"
 
-/* A customer's own limits and what stands under the name. */
+/* A customer's own limits and what stands under the name. Two loads that make the same table anew would each take the
+ * other's rows away: the second one is told so, by a lock that goes with the session. */
 static const char state[] =
-    "select coalesce(c.quota_bytes, $3::bigint), coalesce(c.quota_relations, $4::bigint), r.relkind"
+    "select coalesce(c.quota_bytes, $3::bigint), coalesce(c.quota_relations, $4::bigint), r.relkind, case when "
+    "r.relkind"
+    "   is null then pg_catalog.pg_try_advisory_lock(1397507411, pg_catalog.hashtext($1 || '.' || $2)) end"
     "  from sluice.customer c left join (pg_catalog.pg_class r join pg_catalog.pg_namespace n"
     "    on n.oid = r.relnamespace and n.nspname = $1) on r.relname = $2";
-/* Two loads that make the same table anew would each take the other's rows away: the second one is told so. Gone with
- * the session. */
-static const char make_alone[] =
-    "select pg_catalog.pg_try_advisory_lock(1397507411, pg_catalog.hashtext($1 || '.' || $2))";
 
 struct found {
     bool registered, exists, is_table, locked;
@@ -27,12 +27,7 @@ static void keep_state(void *context, const struct postgres_rows *rows)
     struct text kind = postgres_rows_value(rows, 0, 2);
     found->exists = kind.data != NULL;
     found->is_table = text_equal(kind, TEXT("r")) || text_equal(kind, TEXT("p"));
-}
-
-static void keep_locked(void *context, const struct postgres_rows *rows)
-{
-    struct found *found = context;
-    found->locked = postgres_rows_count(rows) == 1 && text_equal(postgres_rows_value(rows, 0, 0), TEXT("t"));
+    found->locked = text_equal(postgres_rows_value(rows, 0, 3), TEXT("t"));
 }
 
 enum status load_order_login(const struct server *server, struct postgres_resolved *resolved,
@@ -55,16 +50,12 @@ static enum status ask_state(struct load_task *task, struct postgres_session *se
     return postgres_session_query(session, state, 4, parameters, keep_state, found, &task->failure);
 }
 
-/* STATUS_OK with *found; `session` stays open where it holds the name for a table that is made. */
+/* STATUS_OK with *found; `session` holds the name for a table that is made. */
 static enum status look(struct load_task *task, struct postgres_session *session, struct found *found)
 {
-    const struct text name[] = {task->order.schema, task->order.relation};
     enum status status = ask_state(task, session, found);
-    if (status == STATUS_OK && found->registered && !found->exists) {
-        status = postgres_session_query(session, make_alone, 2, name, keep_locked, found, &task->failure);
-        if (status == STATUS_OK && found->locked) /* it may have come in between */
-            status = ask_state(task, session, found);
-    }
+    if (status == STATUS_OK && found->locked) /* it may have come in between */
+        status = ask_state(task, session, found);
     if (status != STATUS_OK)
         return status == STATUS_UNAVAILABLE ? status : STATUS_FAILED;
     task->registered = found->registered;
@@ -109,13 +100,13 @@ static enum status load_own(struct load_task *task)
     struct postgres_resolved resolved;
     struct customer_login login;
     struct postgres_login base;
-    struct postgres_session *session;
+    struct postgres_session *session = NULL;
     struct found found = {0};
     enum status status = load_order_login(task->server, &resolved, &base, &task->failure);
     if (status != STATUS_OK)
         return status;
     customers_login(&base, buffer_text(&task->server->login_key), task->customer, &login);
-    status = postgres_session_open(&login.login, &session, &task->failure);
+    status = load_session_open(&login.login, &session, &task->failure);
     if (status != STATUS_OK) /* refused: no such role */
         return status;
     status = look(task, session, &found);
@@ -123,14 +114,15 @@ static enum status load_own(struct load_task *task)
     task->order.quota_relations = (uint64_t)found.relations;
     task->created = !found.exists;
     task->order.existing = found.exists && task->order.mode != LOAD_REPLACE;
-    if (found.exists) {
+    /* A customer has few connections, and a body from the network may take hours. */
+    if (found.exists && task->connection != NULL && task->source == NULL) {
         postgres_session_close(session);
         session = NULL;
     }
+    task->order.session = session;
     if (status == STATUS_OK)
         status = carry_out(task, &login.login);
-    if (session != NULL)
-        postgres_session_close(session);
+    postgres_session_close(session);
     return status;
 }
 
@@ -150,5 +142,14 @@ static enum status load_warehouse(struct load_task *task)
 void load_order_run(struct task *base)
 {
     struct load_task *task = (struct load_task *)base;
+    uint64_t began_us = clock_monotonic_us();
     task->status = task->customer.data != NULL ? load_own(task) : load_warehouse(task);
+    const struct load_report *report = &task->report;
+    activity_count_load(task->server->activity, &(struct activity_load){.warehouse = task->customer.data == NULL,
+                                                                        .replayed = report->replayed,
+                                                                        .status = task->status,
+                                                                        .rows = report->rows,
+                                                                        .bytes = report->raw_bytes,
+                                                                        .quarantined = report->quarantined,
+                                                                        .took_us = clock_monotonic_us() - began_us});
 }

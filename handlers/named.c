@@ -5,8 +5,7 @@
 #include "api/problem.h"
 #include "handlers/relations.h"
 
-#define OWN_PLACES 2 /* a customer's: uploads, analyses */
-#define JOB_PLACE 2  /* behind them, and in no list */
+#define JOB_PLACE 2 /* behind them, and in no list */
 
 bool named_may_see(void *context, const struct datasets_schema *schema)
 {
@@ -40,13 +39,14 @@ static struct datasets_place own_place(const struct request *request, const stru
 const struct datasets_place *named_places(struct request *request, size_t *count)
 {
     const struct datasets_options *options = &request->worker->server->datasets;
-    struct datasets_place *places = arena_calloc(&request->arena, options->schema_count + OWN_PLACES, sizeof(*places));
+    struct datasets_place *places =
+        arena_calloc(&request->arena, options->schema_count + NAMED_OWN_PLACES, sizeof(*places));
     struct customer_names *names;
     *count = 0;
     for (size_t i = 0; places != NULL && i < options->schema_count; i++)
         if (named_may_see(request, &options->schemas[i]))
             places[(*count)++] = datasets_place_of(options, i);
-    for (size_t own = 0; places != NULL && own_names(request, &names) && own < OWN_PLACES; own++)
+    for (size_t own = 0; places != NULL && own_names(request, &names) && own < NAMED_OWN_PLACES; own++)
         places[(*count)++] = own_place(request, names, own);
     return places;
 }
@@ -144,14 +144,12 @@ static bool find_own(struct request *request, struct text prefix, struct text re
 }
 
 /* "shared.OWNER.X": the analysis X of another customer, read as its owner, for a view is its owner's SQL. */
-static bool find_shared(struct request *request, struct text rest, struct datasets_place *place, struct text *relation)
+bool named_shared_place(struct request *request, struct text owner, struct datasets_place *place)
 {
-    struct text owner = text_split(&rest, '.');
     struct customer_names *own, *names = arena_alloc(&request->arena, sizeof(*names));
-    if (names == NULL || rest.size == 0 || rest.data[0] == '~' || !own_names(request, &own) ||
-        !customer_names_of(owner, names) || text_equal(owner, request->principal->customer))
+    if (names == NULL || !own_names(request, &own) || !customer_names_of(owner, names) ||
+        text_equal(owner, request->principal->customer))
         return false;
-    *relation = rest;
     *place = own_place(request, names, 1);
     char *prefix = arena_alloc(&request->arena, owner.size + 8);
     if (prefix == NULL)
@@ -160,6 +158,13 @@ static bool find_shared(struct request *request, struct text rest, struct datase
     memcpy(prefix + 7, owner.data, owner.size);
     place->prefix = text_of(prefix, owner.size + 7);
     return true;
+}
+
+static bool find_shared(struct request *request, struct text rest, struct datasets_place *place, struct text *relation)
+{
+    struct text owner = text_split(&rest, '.');
+    *relation = rest;
+    return rest.size != 0 && rest.data[0] != '~' && named_shared_place(request, owner, place);
 }
 
 /* Results are tables of his own that no name leads to. */

@@ -21,9 +21,13 @@ struct named {
 enum stage_verdict named_find(struct request *request, struct named *named);
 /* Whether this caller may see the schema. */
 bool named_may_see(void *request, const struct datasets_schema *schema);
+#define NAMED_OWN_PLACES 2 /* a customer's: uploads, analyses */
 /* All places whose relations this caller may see, in the order of lists: schemas of the warehouse, then his own uploads
  * and analyses. In the request's arena; NULL: it is full. */
 const struct datasets_place *named_places(struct request *request, size_t *count);
+/* Where another customer's analyses are, for those that he shares: "shared.OWNER". Its names in the request's arena.
+ * False: nobody's. */
+bool named_shared_place(struct request *request, struct text owner, struct datasets_place *place);
 /* Whether a relation of the caller's own place may be served to him: what he made on his own login passes no check on
  * its way in. The warehouse's may always. */
 bool named_may_serve(const struct dataset *dataset);

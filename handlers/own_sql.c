@@ -141,6 +141,7 @@ enum stage_verdict own_sql_check(struct request *request, struct relations *rela
     enum status status = sql_check(sql, relations_resolve, relations, arena, checked, &mistake);
     if (status == STATUS_OK)
         return STAGE_NEXT;
+    activity_count_sql_refused(request->worker->server->activity);
     relations_refused(relations, status, &mistake, &told);
     return relations_refuse(request, &told, "/sql");
 }
@@ -153,7 +154,7 @@ static void read_page(const struct request *request, struct own_sql *own, const 
     own->limit = json_is_integer(limit) ? (uint64_t)json_integer_value(limit) : UINT64_MAX;
     own->offset = json_is_integer(offset) ? (uint64_t)json_integer_value(offset) : 0;
     own->wanted = own->limit;
-    own->capped = page != 0 && own->limit > page;
+    own->capped = !own->later && page != 0 && own->limit > page;
     if (own->capped)
         own->limit = page;
 }
@@ -293,7 +294,9 @@ static enum stage_verdict read_body(struct request *request, struct own_sql *own
 enum stage_verdict own_sql_begin(struct request *request, struct own_sql *own)
 {
     request->handler_state = own;
-    own->budget = relations_budget(request);
+    own->budget = relations_budget(request, false);
+    own->job_budget = relations_budget(request, true);
+    own->later = own->when == OWN_LATER;
     enum status status = relations_of(request, &request->arena, &own->relations);
     if (status == STATUS_DENIED)
         return relations_refuse_stranger(request);
@@ -310,11 +313,23 @@ enum stage_verdict own_sql_begin(struct request *request, struct own_sql *own)
 static enum stage_verdict judge(struct request *request, struct own_sql *own)
 {
     char words[320];
+    const struct plan_estimate *estimate = &request->plan.estimate;
     own->step = OWN_PLANNED;
-    own->excess = rules_judge(&request->plan.estimate, &own->budget);
-    if (own->dry || !relations_over_budget(&request->plan.estimate, &own->budget, words, sizeof(words)))
+    own->excess = rules_judge(estimate, &own->budget);
+    own->job_excess = rules_judge(estimate, &own->job_budget);
+    if (!own->dry && !own->later && own->excess != RULES_WITHIN && own->when == OWN_NOW_OR_LATER) {
+        own->later = true;
+        if (own->capped) {
+            /* All of its rows, which may cost more. */
+            own->capped = false;
+            own->limit = own->wanted;
+            return make_plan(request, own) == STAGE_NEXT ? ask_estimate(request, own) : STAGE_DONE;
+        }
+    }
+    if (own->dry ||
+        !relations_over_budget(estimate, own->later ? &own->job_budget : &own->budget, words, sizeof(words)))
         return STAGE_NEXT;
-    return problem_send(request, PROBLEM_OVER_BUDGET, "%s", words);
+    return problem_send(request, PROBLEM_OVER_BUDGET, "%s%s", own->later ? "as a job: " : "", words);
 }
 
 static enum stage_verdict refuse_own(struct request *request, struct own_sql *own)

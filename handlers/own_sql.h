@@ -12,8 +12,12 @@ enum own_step { OWN_ROLE, OWN_ESTIMATE, OWN_PLANNED };
 struct own_sql { /* request->handler_state, first member of it; in the request's arena */
     /* Asked. */
     bool bare; /* no SQL: only whether the caller is registered */
-    bool dry;  /* a budget does not refuse it */
+    bool dry;  /* the plan is shown, not carried out: a budget does not refuse it */
     bool kept; /* `sql` and `given` are wanted */
+    /* When it is answered. One over the budget of its tier becomes a job, where it may: `later` says so once it is
+     * planned. A job's rows are not capped by the tier's page. */
+    enum own_when { OWN_NOW, OWN_NOW_OR_LATER, OWN_LATER } when;
+    bool later;
     struct relations relations;
     struct sql_checked checked;
     struct text *values;    /* of the parameters, in the order of their numbers */
@@ -21,8 +25,8 @@ struct own_sql { /* request->handler_state, first member of it; in the request's
     uint64_t limit, offset; /* of rows; UINT64_MAX: all */
     uint64_t wanted;        /* the limit that the caller told; UINT64_MAX: none */
     bool capped;            /* the tier's page, not the caller, set the limit */
-    struct rules_budget budget;
-    enum rules_excess excess;
+    struct rules_budget budget, job_budget;
+    enum rules_excess excess, job_excess; /* job_excess: of the same estimate, which knows of the tier's page */
     /* Under way. */
     enum own_step step;
     bool registered;

@@ -136,7 +136,7 @@ static void append_parameters(struct json *json, const struct plan *plan)
 }
 
 static void append_plan(struct json *json, const struct request *request, const struct rules_budget *budget,
-                        enum rules_excess excess, struct text narrow)
+                        const char *verdict, struct text narrow)
 {
     const struct plan *plan = &request->plan;
     json_open_object(json);
@@ -147,9 +147,14 @@ static void append_plan(struct json *json, const struct request *request, const 
     append_parameters(json, plan);
     append_figures(json, &plan->estimate, budget);
     json_field_string(json, "cache", plan->cache == PLAN_CACHE_VERSION ? "version" : "none");
-    json_field_string(json, "verdict", excess == RULES_WITHIN ? "runs" : "refused");
-    json_field_text(json, "narrow", excess == RULES_WITHIN ? TEXT_NONE : narrow);
+    json_field_string(json, "verdict", verdict);
+    json_field_text(json, "narrow", strcmp(verdict, "runs") == 0 ? TEXT_NONE : narrow);
     json_close_object(json);
+}
+
+static const char *verdict_of(enum rules_excess excess, bool may_be_job)
+{
+    return excess == RULES_WITHIN ? "runs" : may_be_job ? "job" : "refused";
 }
 
 static enum stage_verdict execute(struct request *request)
@@ -166,7 +171,9 @@ static enum stage_verdict execute(struct request *request)
                                 : rules_narrow(request->dataset, &read->select, &request->arena);
     respond_begin(request, &head, NULL);
     struct json json = json_writer(respond_buffer(&request->respond));
-    append_plan(&json, request, is_sql ? &own->budget : &read->budget, is_sql ? own->excess : read->excess, narrow);
+    const char *verdict =
+        is_sql ? verdict_of(own->excess, own->job_excess == RULES_WITHIN) : verdict_of(read->excess, false);
+    append_plan(&json, request, is_sql ? &own->budget : &read->budget, verdict, narrow);
     buffer_append_char(json.buffer, '\n');
     if (json.buffer->failed)
         return problem_send_status(request, STATUS_TOO_LARGE);

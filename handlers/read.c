@@ -20,7 +20,7 @@ enum stage_verdict read_begin(struct request *request, struct read *read)
         return problem_send(request, PROBLEM_BAD_REQUEST, "Prefer: %s", mistake.message);
     if (request->tier != NULL) {
         const struct config_tier *tier = &config->limits.tiers[request->tier - request->worker->server->tiers];
-        read->budget = (struct rules_budget){tier->budget_cost, tier->budget_rows, tier->budget_bytes};
+        read->budget = (struct rules_budget){tier->budget.cost, tier->budget.rows, tier->budget.bytes};
     }
     return find_dataset(request, read);
 }

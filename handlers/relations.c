@@ -70,6 +70,12 @@ static void refuse_name(struct text schema, struct text name, struct relations_m
     char full[NAME_TOLD];
     snprintf(full, sizeof(full), "%.*s%s%.*s", TEXT_ARGS(schema), schema.data != NULL ? "." : "", TEXT_ARGS(name));
     *told = (struct relations_mistake){.status = STATUS_INVALID};
+    if (text_equal(schema, TEXT("shared"))) {
+        snprintf(told->words, sizeof(told->words),
+                 "%s is not read in SQL: what another customer shares is read at GET /v1/datasets/shared.OWNER.NAME",
+                 full);
+        return;
+    }
     snprintf(told->words, sizeof(told->words),
              "there is no relation %s that this caller may read in SQL; GET /v1/datasets lists his datasets: those of "
              "the warehouse by their names, his own as uploads.x and analytics.x",
@@ -184,11 +190,12 @@ bool relations_over_budget(const struct plan_estimate *estimate, const struct ru
     return true;
 }
 
-struct rules_budget relations_budget(const struct request *request)
+struct rules_budget relations_budget(const struct request *request, bool of_jobs)
 {
     const struct server *server = request->worker->server;
     if (request->tier == NULL)
         return (struct rules_budget){0};
     const struct config_tier *tier = &server->config->limits.tiers[request->tier - server->tiers];
-    return (struct rules_budget){tier->budget_cost, tier->budget_rows, tier->budget_bytes};
+    const struct config_budget *budget = of_jobs ? &tier->job_budget : &tier->budget;
+    return (struct rules_budget){budget->cost, budget->rows, budget->bytes};
 }

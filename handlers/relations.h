@@ -43,7 +43,7 @@ enum stage_verdict relations_refuse_stranger(struct request *request);
 /* What the plan costs against the budget, in words; false: it is within. */
 bool relations_over_budget(const struct plan_estimate *estimate, const struct rules_budget *budget, char *words,
                            size_t size);
-/* The budget of the request's tier. */
-struct rules_budget relations_budget(const struct request *request);
+/* The budget of the request's tier: of what is answered at once, or of jobs. */
+struct rules_budget relations_budget(const struct request *request, bool of_jobs);
 
 #endif

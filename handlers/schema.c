@@ -1,6 +1,7 @@
 /* GET /v1/datasets/{dataset}/schema: what a dataset is made of, and how fresh it is. */
 #include "api/execute.h"
 #include "api/problem.h"
+#include "handlers/answer.h"
 #include "handlers/handlers.h"
 #include "handlers/named.h"
 #include "query/document.h"
@@ -36,17 +37,7 @@ static enum stage_verdict answer(struct request *request)
     struct json json = json_writer(body);
     document_append_schema(&json, request->dataset, schema->latest);
     buffer_append_char(body, '\n');
-    if (body->failed)
-        return problem_send_status(request, STATUS_TOO_LARGE);
-    request->rows = 1;
-    request->respond.head.etag = execute_etag(&request->arena, buffer_text(body), 1);
-    if (respond_not_modified(request, request->respond.head.etag)) {
-        struct respond_head unchanged = request->respond.head;
-        respond_fail(request, TEXT_NONE); /* drops the body */
-        return respond_send_not_modified(request, &unchanged);
-    }
-    respond_finish(request);
-    return STAGE_DONE;
+    return answer_finish(request, 1);
 }
 
 /* The newest row. */

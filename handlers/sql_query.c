@@ -14,7 +14,6 @@ static const char *const parameters[] = {"format", NULL};
 
 struct queried {
     struct own_sql own; /* first */
-    bool later;         /* as a job */
     struct respond_header headers[1];
     char range[RANGE_SIZE];
 };
@@ -26,8 +25,15 @@ static enum stage_verdict plan(struct request *request)
     struct queried *queried = arena_calloc(&request->arena, 1, sizeof(*queried));
     if (queried == NULL)
         return problem_send_status(request, STATUS_TOO_LARGE);
-    /* A job may cost more than an answer at once. */
-    queried->later = queried->own.dry = queried->own.kept = prefer_is_async(request->headers.prefer);
+    struct prefer prefer;
+    struct prefer_mistake mistake;
+    if (prefer_read(request->headers.prefer, &request->arena, &prefer, &mistake) == STATUS_TOO_LARGE)
+        return problem_send_status(request, STATUS_TOO_LARGE);
+    /* A strict caller gets rows or a refusal, unless he asks for a job himself. */
+    queried->own.when = prefer_is_async(request->headers.prefer) ? OWN_LATER
+                        : prefer.strict                          ? OWN_NOW
+                                                                 : OWN_NOW_OR_LATER;
+    queried->own.kept = true;
     return own_sql_begin(request, &queried->own);
 }
 
@@ -58,7 +64,7 @@ static enum stage_verdict execute(struct request *request)
 {
     const struct queried *queried = request->handler_state;
     const struct own_sql *own = &queried->own;
-    if (queried->later)
+    if (own->later)
         return job_submit(request, own);
     const struct execute_rows options = {.head = {.status = 200,
                                                   .reason = "OK",

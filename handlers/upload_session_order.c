@@ -72,17 +72,6 @@ static bool read_metadata(struct request *request, struct text header, struct tu
                            "all in lower case");
 }
 
-/* What a customer of the request's tier may keep, where `sluice customer` told no other. */
-static void set_quota(const struct request *request, struct load_order *order)
-{
-    const struct server *server = request->worker->server;
-    if (request->tier == NULL)
-        return;
-    const struct config_tier *tier = &server->config->limits.tiers[request->tier - server->tiers];
-    order->quota_bytes = tier->upload_bytes;
-    order->quota_relations = tier->upload_relations;
-}
-
 /* A load whose answer was lost, or whose process was killed behind its commit, is not made twice. */
 static bool set_key(struct load_task *task, const char *id)
 {
@@ -106,7 +95,7 @@ static bool complete(struct request *request, struct load_task *task, const stru
     task->order.relation = arena_copy(&task->arena, name->relation);
     task->digest = TEXT_NONE; /* those of the request's own headers are about the piece */
     task->coding = BODY_IDENTITY;
-    set_quota(request, &task->order);
+    load_order_quota(request, &task->order);
     return task->customer.data != NULL && task->order.relation.data != NULL && set_key(task, id);
 }
 

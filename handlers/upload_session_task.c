@@ -41,8 +41,7 @@ static void keep_result(struct upload_piece *piece)
  * customer's quota. */
 static bool is_final(const struct load_task *load)
 {
-    return load->status == STATUS_INVALID || load->status == STATUS_DENIED ||
-           (load->status == STATUS_TOO_LARGE && load->report.raw_bytes != 0);
+    return load->status == STATUS_INVALID || (load->status == STATUS_TOO_LARGE && load->report.raw_bytes != 0);
 }
 
 /* The client may have left: all its bytes are here, so that the load goes on. Only the process's end stops it, and then
@@ -58,6 +57,8 @@ static void run_load(struct upload_piece *piece)
     if (load->status == STATUS_OK) {
         keep_result(piece);
     } else if (is_final(load)) {
+        upload_session_keep_reason(piece->session, load);
+    } else if (load->status == STATUS_DENIED) { /* registered no more */
         session_remove(piece->session);
         piece->session = NULL;
     }

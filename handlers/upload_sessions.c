@@ -201,7 +201,7 @@ static bool hold(struct request *request, struct session **session)
 static bool check_length(struct request *request, uint64_t length)
 {
     const struct server *server = request->worker->server;
-    uint64_t most = server->config->uploads.spool_size;
+    uint64_t most = sessions_most(server->sessions);
     const struct config_tier *tier =
         request->tier != NULL ? &server->config->limits.tiers[request->tier - server->tiers] : NULL;
     if (tier != NULL && tier->upload_bytes != 0 && tier->upload_bytes < most)
@@ -234,16 +234,9 @@ static enum stage_verdict plan_create(struct request *request)
 
 static enum stage_verdict create(struct request *request)
 {
-    static const char front[] = "/v1/uploads/sessions/";
-    struct sessions *sessions = request->worker->server->sessions;
     const struct openapi_value *told_metadata = request_value(request, CREATE_METADATA);
     struct text metadata = told_metadata->present ? text_trim(told_metadata->text) : TEXT("");
     uint64_t length;
-    char id[SESSIONS_ID_SIZE], *address = arena_alloc(&request->arena, sizeof(front) + SESSIONS_ID_SIZE);
-    struct failure failure;
-    struct told told = {.count = 0};
-    if (address == NULL)
-        return problem_send_status(request, STATUS_TOO_LARGE);
     if (has_body(request))
         return problem_send(request, PROBLEM_BODY_NOT_ALLOWED,
                             "a session begins without bytes; send them with PATCH to its Location");
@@ -256,9 +249,21 @@ static enum stage_verdict create(struct request *request)
     if (load == NULL)
         return STAGE_DONE;
     load_order_free(load);
-    enum status status = sessions_begin(sessions, owner_of(request), metadata, length, id, &failure);
+    return upload_session_begin(request, metadata, length);
+}
+
+enum stage_verdict upload_session_begun(struct request *request, enum status status, const char *id,
+                                        const struct failure *failure)
+{
+    static const char front[] = "/v1/uploads/sessions/";
+    struct told told = {.count = 0};
+    char *address = arena_alloc(&request->arena, sizeof(front) + SESSIONS_ID_SIZE);
+    if (failure == NULL || status == STATUS_UNAVAILABLE)
+        return problem_send_status(request, status);
     if (status != STATUS_OK)
-        return refuse(request, status, &failure);
+        return refuse(request, status, failure);
+    if (address == NULL)
+        return problem_send_status(request, STATUS_TOO_LARGE);
     int size = snprintf(address, sizeof(front) + SESSIONS_ID_SIZE, "%s%s", front, id);
     int64_t lifetime_s = request->worker->server->config->uploads.sessions_lifetime_ms / 1000;
     tell(&told, "location", text_of(address, (size_t)size));
@@ -310,7 +315,8 @@ static enum stage_verdict patch(struct request *request)
     if (!hold(request, &session))
         return STAGE_DONE;
     struct session_about about = session_about(session);
-    enum stage_verdict verdict = check_piece(request, &about, offset);
+    enum stage_verdict verdict =
+        about.refused ? upload_session_refuse(request, session) : check_piece(request, &about, offset);
     if (verdict == STAGE_NEXT && about.ended)
         verdict = upload_session_accept(request, session);
     struct load_task *load = verdict == STAGE_NEXT ? upload_session_order(request, about.metadata, about.id) : NULL;
@@ -330,7 +336,8 @@ static enum stage_verdict state(struct request *request)
         return STAGE_DONE;
     struct session_about about = session_about(session);
     if (about.ended || about.offset < about.length) {
-        enum stage_verdict verdict = upload_session_show(request, session);
+        enum stage_verdict verdict =
+            about.refused ? upload_session_refuse(request, session) : upload_session_show(request, session);
         session_release(session);
         return verdict;
     }

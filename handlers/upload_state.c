@@ -4,6 +4,7 @@
 #include "api/problem.h"
 #include "base/encoding.h"
 #include "base/json.h"
+#include "handlers/answer.h"
 #include "handlers/handlers.h"
 #include "handlers/named.h"
 #include "handlers/own_sql.h"
@@ -124,18 +125,7 @@ static enum stage_verdict answer(struct request *request)
     if (state->kind != ONE)
         end_page(request, state);
     buffer_append_char(body, '\n');
-    if (body->failed)
-        return problem_send_status(request, STATUS_TOO_LARGE);
-    request->rows = state->count;
-    struct respond_head *head = &request->respond.head;
-    head->etag = execute_etag(&request->arena, buffer_text(body), 1);
-    if (respond_not_modified(request, head->etag)) {
-        struct respond_head unchanged = *head;
-        respond_fail(request, TEXT_NONE); /* drops the body */
-        return respond_send_not_modified(request, &unchanged);
-    }
-    respond_finish(request);
-    return STAGE_DONE;
+    return answer_finish(request, state->count);
 }
 
 static enum stage_verdict ask(struct request *request, struct state *state, const char *sql, size_t parameters)

@@ -9,17 +9,6 @@ static const char *const parameters[] = {"dataset",   "mode",       "key",      
                                          "delimiter", "quote",      "encoding", "null",    "decimal",
                                          "dates",     "skip_lines", "format",   "max_bad", NULL};
 
-/* What a customer of the request's tier may keep, where `sluice customer` told no other. */
-static void set_quota(const struct request *request, struct load_order *order)
-{
-    const struct server *server = request->worker->server;
-    if (request->tier == NULL)
-        return;
-    const struct config_tier *tier = &server->config->limits.tiers[request->tier - server->tiers];
-    order->quota_bytes = tier->upload_bytes;
-    order->quota_relations = tier->upload_relations;
-}
-
 static enum stage_verdict execute(struct request *request)
 {
     struct upload_name name;
@@ -42,7 +31,7 @@ static enum stage_verdict execute(struct request *request)
         load_order_free(task);
         return problem_send_status(request, STATUS_TOO_LARGE);
     }
-    set_quota(request, &task->order);
+    load_order_quota(request, &task->order);
     request->plan = (struct plan){.target = PLAN_UPLOAD, .lane = PLAN_COPY, .relation = name.dataset};
     request->has_plan = true;
     return load_order_start(request, task);

@@ -135,20 +135,6 @@ static struct text next_sentence(struct text *rest)
     return sentence;
 }
 
-static bool is_space(char byte)
-{
-    return byte == ' ' || byte == '\t' || byte == '\r' || byte == '\n';
-}
-
-static struct text trim(struct text text)
-{
-    while (text.size != 0 && is_space(text.data[0]))
-        text = text_of(text.data + 1, text.size - 1);
-    while (text.size != 0 && is_space(text.data[text.size - 1]))
-        text.size--;
-    return text;
-}
-
 enum status comment_parse_relation(struct text comment, struct arena *arena, struct comment_relation *told)
 {
     *told = (struct comment_relation){.expected_lag_s = -1, .expected_every_s = -1};
@@ -158,9 +144,9 @@ enum status comment_parse_relation(struct text comment, struct arena *arena, str
     char *out = (char *)(uintptr_t)words.data;
     size_t size = 0;
     while (rest.size != 0) {
-        struct text sentence = next_sentence(&rest), inner = trim(sentence);
+        struct text sentence = next_sentence(&rest), inner = text_trim_lines(sentence);
         if (inner.size != 0 && inner.data[inner.size - 1] == '.')
-            inner = trim(text_of(inner.data, inner.size - 1));
+            inner = text_trim_lines(text_of(inner.data, inner.size - 1));
         if (take_sentence(inner, told))
             continue;
         while (sentence.size != 0 && sentence.data[0] == ' ' && (size == 0 || out[size - 1] == '\n'))
@@ -168,7 +154,7 @@ enum status comment_parse_relation(struct text comment, struct arena *arena, str
         memcpy(out + size, sentence.data, sentence.size);
         size += sentence.size;
     }
-    words = trim(text_of(out, size));
+    words = text_trim_lines(text_of(out, size));
     told->description = words.size != 0 ? words : TEXT_NONE;
     return STATUS_OK;
 }

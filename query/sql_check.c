@@ -184,3 +184,30 @@ enum status sql_check_view(struct text definition, sql_check_resolve resolve, vo
 {
     return start(definition, true, resolve, context, arena, checked, mistake);
 }
+
+/* TEXT_NONE stays what it is. */
+static bool copy_text(struct arena *arena, struct text from, struct text *to)
+{
+    *to = from.data != NULL ? arena_copy(arena, from) : TEXT_NONE;
+    return from.data == NULL || to->data != NULL;
+}
+
+enum status sql_checked_copy(const struct sql_checked *from, struct arena *arena, struct sql_checked *to)
+{
+    struct sql_check_relation *relations = arena_calloc(arena, from->relation_count + 1, sizeof(*relations));
+    struct text *parameters = arena_calloc(arena, from->parameter_count + 1, sizeof(*parameters));
+    *to = *from;
+    to->relations = relations;
+    to->parameters = parameters;
+    bool copied = relations != NULL && parameters != NULL && copy_text(arena, from->sql, &to->sql);
+    for (size_t i = 0; copied && i < from->relation_count; i++) {
+        const struct sql_check_relation *one = &from->relations[i];
+        copied = copy_text(arena, one->schema, &relations[i].schema) &&
+                 copy_text(arena, one->name, &relations[i].name) &&
+                 copy_text(arena, one->real_schema, &relations[i].real_schema) &&
+                 copy_text(arena, one->real_name, &relations[i].real_name);
+    }
+    for (size_t i = 0; copied && i < from->parameter_count; i++)
+        copied = copy_text(arena, from->parameters[i], &parameters[i]);
+    return copied ? STATUS_OK : STATUS_TOO_LARGE;
+}

@@ -9,6 +9,9 @@
 #include "base/buffer.h"
 
 #define SQL_CHECK_TEXT_MAX 8192 /* bytes: nested SQL overflows libpg_query's stack long past this */
+/* pg_get_viewdef writes more than its maker did. libpg_query's parser takes up to 700 bytes of stack for a nesting of
+ * three characters ('a[' … ']'). */
+#define SQL_CHECK_VIEW_MAX (3 * SQL_CHECK_TEXT_MAX)
 #define SQL_CHECK_RELATIONS 64
 #define SQL_CHECK_PARAMETERS 100
 
@@ -49,8 +52,11 @@ struct sql_check_mistake {
 enum status sql_check(struct text sql, sql_check_resolve resolve, void *context, struct arena *arena,
                       struct sql_checked *checked, struct sql_check_mistake *mistake) MUST_CHECK;
 
+/* A copy that needs nothing but `arena`. STATUS_TOO_LARGE: it is full. */
+enum status sql_checked_copy(const struct sql_checked *from, struct arena *arena, struct sql_checked *to) MUST_CHECK;
+
 /* The same of what a view holds that a customer made on his own login (pg_get_viewdef): names in it are real ones;
- * `resolve` is asked with them. No parameters; at most three times SQL_CHECK_TEXT_MAX. */
+ * `resolve` is asked with them. No parameters; at most SQL_CHECK_VIEW_MAX. */
 enum status sql_check_view(struct text definition, sql_check_resolve resolve, void *context, struct arena *arena,
                            struct sql_checked *checked, struct sql_check_mistake *mistake) MUST_CHECK;
 

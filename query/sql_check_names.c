@@ -78,6 +78,12 @@ static bool keep_name(struct sql_check *check, PgQuery__RangeVar *relation)
 bool sql_check_relation(struct sql_check *check, PgQuery__RangeVar *relation)
 {
     struct sql_check_relation found;
+    if (strcmp(relation->catalogname, "shared") == 0)
+        return sql_check_fail(
+            check,
+            "shared.%.63s.%.63s is not read in SQL, for its own SQL is carried out as its owner: what "
+            "is shared is read at GET /v1/datasets/shared.%.63s.%.63s",
+            relation->schemaname, relation->relname, relation->schemaname, relation->relname);
     if (*relation->catalogname != '\0')
         return sql_check_fail(check, "the relation %.63s is named with a database: leave that out", relation->relname);
     if (*relation->schemaname == '\0' && is_cte(check, relation->relname))

@@ -9,9 +9,6 @@
 
 /* Messages inside messages: an expression takes two a level. protobuf-c takes 1 KB of stack for each. */
 #define SQL_CHECK_DEPTH 1000
-/* pg_get_viewdef writes more than its maker did. libpg_query's parser takes up to 700 bytes of stack for a nesting of
- * three characters ('a[' … ']'). */
-#define SQL_CHECK_VIEW_MAX (3 * SQL_CHECK_TEXT_MAX)
 
 /* A `:name` of the caller's text and the `$n` that took its place. Offsets in bytes. */
 struct sql_check_swap {

@@ -139,15 +139,6 @@ static bool is_space(char byte)
     return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r';
 }
 
-static struct text trim(struct text text)
-{
-    while (text.size != 0 && is_space(text.data[0]))
-        text = text_of(text.data + 1, text.size - 1);
-    while (text.size != 0 && is_space(text.data[text.size - 1]))
-        text.size--;
-    return text;
-}
-
 /* One "[]" or "[3]" off the end, if there is one. */
 static bool take_dimension(struct text *name)
 {
@@ -158,7 +149,7 @@ static bool take_dimension(struct text *name)
         at--;
     if (at == 0 || name->data[at - 1] != '[' || name->size - at > MODIFIER_DIGITS_MAX)
         return false;
-    *name = trim(text_of(name->data, at - 1));
+    *name = text_trim_lines(text_of(name->data, at - 1));
     return true;
 }
 
@@ -178,7 +169,7 @@ static bool read_modifier(struct text inside, struct cast *cast)
     size_t size = 0;
     int count = 0;
     while (inside.data != NULL) {
-        struct text number = trim(text_split(&inside, ','));
+        struct text number = text_trim_lines(text_split(&inside, ','));
         bool negative = count == 1 && number.size != 0 && number.data[0] == '-'; /* numeric(3,-2) */
         struct text digits = negative ? text_of(number.data + 1, number.size - 1) : number;
         if (count == 2 || !is_number(digits) || number.size > MODIFIER_DIGITS_MAX)
@@ -272,7 +263,7 @@ static bool resolve(struct cast *cast, bool quoted)
 static bool read_cast(struct text name, struct cast *cast)
 {
     memset(cast, 0, sizeof(*cast));
-    name = trim(name);
+    name = text_trim_lines(name);
     while (take_dimension(&name))
         cast->is_array = true;
     bool quoted = name.size != 0 && name.data[0] == '"';

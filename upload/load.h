@@ -19,6 +19,15 @@ const char *load_mode_name(enum load_mode mode);
  * grants around it, DROP VIEW. */
 extern const char load_dependents_sql[];
 
+/* A customer's quotas and what is there of them, uploads and analyses together. $1: an upload's name; $2, $3: the
+ * tier's bytes and relations, for a customer who has none of his own. Columns: bytes and relations that are allowed (0:
+ * any), bytes and relations that are there, and those of $1 among them. */
+extern const char load_quota_sql[];
+
+/* A session as loads need it, with settings of ours and the role's name compared. STATUS_DENIED: it was not let in. */
+enum status load_session_open(const struct postgres_login *login, struct postgres_session **session,
+                              struct failure *failure) MUST_CHECK;
+
 struct load_partition { /* of a replace: the rows that the new ones take the place of: column = value, all of them */
     struct text column, value;
 };
@@ -31,7 +40,8 @@ struct load_idempotency {
 struct load_order {
     const struct postgres_login *login; /* the customer's own role, or the writer of the warehouse */
     const char *customer;               /* NULL: a load into the warehouse */
-    const char *const *settings;        /* NULL-terminated pairs, set right after login */
+    struct postgres_session *session;   /* load_session_open's, to be closed by the caller at once whatever became of
+                                           the load; NULL: the load opens its own behind the body's end */
     struct text schema, relation;       /* where the rows go */
     struct text dataset;                /* its name to callers, for words: "uploads.sales" */
     bool existing; /* a table that stands and keeps its columns (warehouse, append, upsert); else made anew */
@@ -45,7 +55,7 @@ struct load_order {
     struct sniff_told told;
     double max_bad; /* share of rows that may go to quarantine, 0 … 1 */
     struct load_idempotency idempotency;
-    uint64_t quota_bytes; /* of all relations of the customer's upload schema; 0: none */
+    uint64_t quota_bytes; /* of all uploads and analyses of the customer; 0: none */
     uint64_t quota_relations;
     uint32_t lock_timeout_ms; /* how long the swap waits for readers */
 };

@@ -101,16 +101,23 @@ enum status load_columns_new(struct load *load)
     return status == STATUS_OK ? tell_report(load) : status;
 }
 
-/* The columns of a table that stands. */
-enum { NAME, TYPE, BASE, LONGEST, NOT_NULL, DEFAULTED, GENERATED, RELKIND, MAY, KEY };
+/* The columns of a table that stands. BASE: of a domain (of one level) the type below; names of pg_catalog alone, for
+ * anybody may call a type int4. The domain's own conditions are the server's to judge. */
+enum { NAME, TYPE, BASE, MODIFIER, NOT_NULL, DEFAULTED, GENERATED, RELKIND, MAY, KEY, LABELS };
 static const char existing[] =
-    "select a.attname, format_type(a.atttypid, a.atttypmod), t.typname,"
-    "  case when t.typname in ('varchar', 'bpchar') and a.atttypmod > 4 then a.atttypmod - 4 else 0 end,"
-    "  a.attnotnull, a.atthasdef or a.attidentity <> '', a.attgenerated <> '' or a.attidentity = 'a', c.relkind,"
+    "select a.attname, format_type(a.atttypid, a.atttypmod),"
+    "  case when b.typtype = 'e' then 'enum' when b.typnamespace = 'pg_catalog'::regnamespace then b.typname"
+    "   else '' end,"
+    "  case when t.typtype = 'd' then t.typtypmod else a.atttypmod end,"
+    "  a.attnotnull or t.typnotnull, a.atthasdef or a.attidentity <> '' or t.typdefault is not null,"
+    "  a.attgenerated <> '' or a.attidentity = 'a', c.relkind,"
     "  pg_catalog.has_any_column_privilege(c.oid, 'insert'),"
-    "  coalesce(a.attnum = any (i.indkey), false)"
+    "  coalesce(a.attnum = any (i.indkey), false),"
+    "  case when b.typtype = 'e' then (select string_agg(octet_length(convert_to(e.enumlabel::text, 'UTF8')) || ':'"
+    "    || e.enumlabel, '' order by e.enumsortorder) from pg_catalog.pg_enum e where e.enumtypid = b.oid) end"
     "  from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid"
     "  join pg_catalog.pg_namespace n on n.oid = c.relnamespace join pg_catalog.pg_type t on t.oid = a.atttypid"
+    "  join pg_catalog.pg_type b on b.oid = case when t.typtype = 'd' then t.typbasetype else t.oid end"
     "  left join pg_catalog.pg_index i on i.indrelid = c.oid and i.indisprimary"
     " where n.nspname = $1 and c.relname = $2 and c.relkind in ('r', 'p') and a.attnum > 0 and not a.attisdropped"
     " order by a.attnum";
@@ -129,7 +136,7 @@ static enum load_kind kind_of(struct text type)
                  {"int4", LOAD_INT4},
                  {"int8", LOAD_INT8},
                  {"numeric", LOAD_NUMERIC},
-                 {"float4", LOAD_FLOAT},
+                 {"float4", LOAD_REAL},
                  {"float8", LOAD_FLOAT},
                  {"bool", LOAD_BOOLEAN},
                  {"date", LOAD_DATE},
@@ -139,11 +146,34 @@ static enum load_kind kind_of(struct text type)
                  {"jsonb", LOAD_JSON},
                  {"varchar", LOAD_TEXT},
                  {"bpchar", LOAD_TEXT},
-                 {"text", LOAD_TEXT}};
+                 {"text", LOAD_TEXT},
+                 {"uuid", LOAD_UUID},
+                 {"enum", LOAD_ENUM}};
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
         if (text_equal(type, text_from_string(kinds[i].name)))
             return kinds[i].kind;
     return LOAD_OTHER;
+}
+
+/* varchar(n), char(n) and numeric(p, s), as the server keeps what stands in the parentheses. */
+static void take_modifier(struct load_target *column, int64_t modifier)
+{
+    int64_t value = modifier - 4;
+    if (modifier < 4)
+        return;
+    if (column->kind == LOAD_TEXT)
+        column->longest = value;
+    if (column->kind == LOAD_NUMERIC) {
+        column->precision = (int)(value >> 16 & 0xFFFF);
+        column->scale = (int)((value & 0x7FF) ^ 1024) - 1024;
+    }
+}
+
+static bool take_labels(struct load *load, struct load_target *column, struct text labels)
+{
+    column->labels = (struct load_labels){0};
+    return column->kind != LOAD_ENUM ||
+           load_judge_labels(load->report->arena, labels.data != NULL ? labels : TEXT(""), &column->labels);
 }
 
 struct existing_table {
@@ -182,9 +212,10 @@ static enum status take_existing(struct existing_table *table, const struct post
     column->guessed = false;
     column->kind = kind_of(postgres_rows_value(rows, row, BASE));
     column->not_null = is_true(rows, row, NOT_NULL);
-    if (!text_to_int64(postgres_rows_value(rows, row, LONGEST), &column->longest))
-        column->longest = 0;
-    return STATUS_OK;
+    int64_t modifier;
+    if (text_to_int64(postgres_rows_value(rows, row, MODIFIER), &modifier))
+        take_modifier(column, modifier);
+    return take_labels(load, column, postgres_rows_value(rows, row, LABELS)) ? STATUS_OK : load_out_of_memory(load);
 }
 
 static void keep_existing(void *context, const struct postgres_rows *rows)

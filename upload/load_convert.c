@@ -107,8 +107,8 @@ static bool try_type(struct buffer *out, const struct load_target *column, enum 
     return false;
 }
 
-static bool append_number(struct buffer *out, const struct load_target *column, const struct field *field,
-                          const char **reason)
+static bool append_any_number(struct buffer *out, const struct load_target *column, const struct field *field,
+                              const char **reason)
 {
     static const char *const words[] = {"NaN", "Infinity", "-Infinity", "inf", "-inf"};
     struct text text = text_trim(field->text);
@@ -125,6 +125,42 @@ static bool append_number(struct buffer *out, const struct load_target *column, 
         }
     *reason = "is no number";
     return false;
+}
+
+static bool append_number(struct buffer *out, const struct load_target *column, const struct field *field,
+                          const char **reason)
+{
+    size_t start = out->size;
+    if (!append_any_number(out, column, field, reason))
+        return false;
+    if (out->failed)
+        return true;
+    struct text number = text_of(out->data + start, out->size - start);
+    *reason = "is out of the range of the column";
+    if (column->kind == LOAD_NUMERIC)
+        return column->precision == 0 || load_judge_numeric(number, column->precision, column->scale);
+    return load_judge_float(number, column->kind == LOAD_REAL);
+}
+
+static bool append_uuid(struct buffer *out, struct text text, const char **reason)
+{
+    char uuid[37];
+    *reason = "is no uuid";
+    if (!load_judge_uuid(text_trim(text), uuid))
+        return false;
+    buffer_append(out, uuid, 36);
+    return true;
+}
+
+static bool append_label(struct buffer *out, const struct load_target *column, struct text text, const char **reason)
+{
+    if (!load_judge_is_label(&column->labels, text))
+        text = text_trim(text);
+    *reason = column->labels.words;
+    if (!load_judge_is_label(&column->labels, text))
+        return false;
+    load_append_copy_text(out, text);
+    return true;
 }
 
 static bool append_boolean(struct buffer *out, const struct load_target *column, const struct field *field,
@@ -189,6 +225,7 @@ static bool append_existing(struct buffer *out, const struct load_target *column
     case LOAD_INT8:
         return append_integer(out, text_trim(field->text), column->kind, reason);
     case LOAD_NUMERIC:
+    case LOAD_REAL:
     case LOAD_FLOAT:
         return append_number(out, column, field, reason);
     case LOAD_BOOLEAN:
@@ -198,10 +235,11 @@ static bool append_existing(struct buffer *out, const struct load_target *column
     case LOAD_TIMESTAMPTZ:
         return append_time(out, column, field, reason);
     case LOAD_JSON:
-        if (field->kind == FIELD_STRING)
-            return try_type(out, column, INFER_JSON, field, reason);
-        load_append_copy_text(out, field->text);
-        return true;
+        return try_type(out, column, INFER_JSON, field, reason);
+    case LOAD_UUID:
+        return append_uuid(out, field->text, reason);
+    case LOAD_ENUM:
+        return append_label(out, column, field->text, reason);
     default:
         return append_text(out, column, field->text, reason);
     }
@@ -244,6 +282,6 @@ bool load_is_in_partition(const struct load_target *column, struct text text)
 {
     if (column->partition.data == NULL || text_equal(text, column->partition))
         return true;
-    return (column->kind == LOAD_NUMERIC || column->kind == LOAD_FLOAT) &&
+    return (column->kind == LOAD_NUMERIC || column->kind == LOAD_REAL || column->kind == LOAD_FLOAT) &&
            text_equal(without_zeros(text), without_zeros(column->partition));
 }

@@ -67,23 +67,31 @@ static void append_raw(struct buffer *out, const struct table_row *row)
     }
 }
 
-static bool refuse_row(struct load *load, const struct table_row *row, size_t column, const char *reason)
+/* `column`: SIZE_MAX where no one is to blame. */
+static bool refuse_row(struct load *load, const struct table_row *row, size_t column, const char *words)
 {
-    struct text value = column < row->count ? row->fields[column].text : TEXT_NONE;
     struct buffer raw;
-    char words[LOAD_VALUE_TOLD * 4 + 160];
     if (load->search != NULL)
         return true;
+    buffer_init(&raw, 4 * LOAD_RAW_MAX);
+    append_raw(&raw, row);
+    struct table_bad_row bad = {row->line, column < load->count ? (int)column : -1, words,
+                                raw.failed ? TEXT("") : buffer_text(&raw)};
+    bool goes_on = load_add_bad_row(load, &bad, true) &&
+                   keep_refused(load, &bad, column < load->count ? load->columns[column].name : TEXT_NONE);
+    buffer_free(&raw);
+    return goes_on;
+}
+
+static bool refuse_value(struct load *load, const struct table_row *row, size_t column, const char *reason)
+{
+    struct text value = column < row->count ? row->fields[column].text : TEXT_NONE;
+    char words[LOAD_VALUE_TOLD * 4 + 320];
     if (value.size != 0)
         snprintf(words, sizeof(words), "\"%s\" %s", load_cut(load, value), reason);
     else
         snprintf(words, sizeof(words), "%s", reason);
-    buffer_init(&raw, 4 * LOAD_RAW_MAX);
-    append_raw(&raw, row);
-    struct table_bad_row bad = {row->line, (int)column, words, raw.failed ? TEXT("") : buffer_text(&raw)};
-    bool goes_on = load_add_bad_row(load, &bad, true) && keep_refused(load, &bad, load->columns[column].name);
-    buffer_free(&raw);
-    return goes_on;
+    return refuse_row(load, row, column, words);
 }
 
 /* The n-th field of a row of COPY's text. */
@@ -103,8 +111,10 @@ static bool search_row(struct load *load, struct text row, uint64_t line)
         const struct load_target *column = load_column_named(load, load->order->key[i]);
         same = column != NULL && text_equal(copy_field(row, (size_t)(column - load->columns)), search->values[i]);
     }
-    if (same)
+    if (same) {
+        search->rows[search->found] = load->handed;
         search->lines[search->found++] = line;
+    }
     buffer_clear(&load->copy);
     return search->found < search->wanted || stop(load, STATUS_CONFLICT);
 }
@@ -140,6 +150,10 @@ static bool copy_row(void *context, const struct table_row *row)
     struct buffer *copy = &load->copy;
     size_t start = copy->size;
     const char *reason = NULL;
+    load->handed++;
+    for (size_t i = 0; i < load->skipped_count; i++)
+        if (load->skipped[i].row == load->handed)
+            return refuse_row(load, row, load->skipped[i].column, load->skipped[i].words);
     for (size_t i = 0; i < load->count; i++) {
         const struct load_target *column = &load->columns[i];
         const struct field *field = i < row->count ? &row->fields[i] : &nothing;
@@ -148,7 +162,7 @@ static bool copy_row(void *context, const struct table_row *row)
         size_t at = copy->size;
         if (!load_convert(load, column, field, &reason)) {
             copy->size = start;
-            return refuse_row(load, row, i, reason);
+            return refuse_value(load, row, i, reason);
         }
         if (column->partition.data != NULL && !copy->failed && load->search == NULL &&
             !load_is_in_partition(column, text_of(copy->data + at, copy->size - at)))
@@ -193,7 +207,7 @@ void load_find(struct load *load, struct load_search *search)
     enum status stopped = load->stopped;
     load->failure = NULL;
     load->search = search;
-    load->copied = 0;
+    load->copied = load->handed = 0;
     buffer_clear(&load->copy);
     /* However it ends: what was found is there. */
     if (load_reread(load, &handlers) != STATUS_OK)
@@ -203,24 +217,41 @@ void load_find(struct load *load, struct load_search *search)
     load->stopped = stopped;
 }
 
+/* The server's complaint about a row, for its caller: the staging table's name is nobody's concern. */
+static void make_words(const struct load *load, const struct postgres_session_error *error, char *words, size_t size)
+{
+    if (strcmp(error->sqlstate, "23505") == 0)
+        snprintf(words, size, "a row with this key is there already; mode=upsert changes it");
+    else if (strcmp(error->sqlstate, "23514") == 0 && error->constraint[0] != '\0')
+        snprintf(words, size, "breaks the condition %s that rows must meet", error->constraint);
+    else
+        snprintf(words, size, "%.180s", load->failure->message);
+    while (!text_is_utf8(text_from_string(words))) /* the cut went through a character */
+        words[strlen(words) - 1] = '\0';
+}
+
+static size_t column_of(const struct load *load, struct text name)
+{
+    const struct load_target *column = name.size != 0 ? load_column_named(load, name) : NULL;
+    return column != NULL ? (size_t)(column - load->columns) : SIZE_MAX;
+}
+
 /* The server's complaint about a row of COPY, with the line of the file. */
 static enum status blame_row(struct load *load, enum status status)
 {
-    const struct postgres_session_error *error = postgres_session_error(load->session);
-    struct postgres_session_error kept = *error;
+    struct postgres_session_error kept = *postgres_session_error(load->session);
     struct load_search search = {.row = kept.copy_line, .wanted = 1};
-    char words[sizeof(load->failure->message)];
+    struct load_judged *judged = &load->judged;
     if (kept.copy_line == 0 || (strncmp(kept.sqlstate, "22", 2) != 0 && strncmp(kept.sqlstate, "23", 2) != 0))
         return load_words(load, status);
-    bool twice = strcmp(kept.sqlstate, "23505") == 0;
-    snprintf(words, sizeof(words), "%.300s",
-             twice ? "a row with this key is there already; mode=upsert changes it" : load->failure->message);
+    make_words(load, &kept, judged->words, sizeof(judged->words));
     load_find(load, &search);
-    struct text column = text_from_string(kept.column);
-    column = column.size != 0 ? arena_copy(load->report->arena, column) : TEXT_NONE;
+    judged->row = search.rows[0];
+    judged->column = column_of(load, text_from_string(kept.column));
+    struct text column = judged->column != SIZE_MAX ? load->columns[judged->column].name : TEXT_NONE;
     return load_blame(load, search.lines[0], column, "line %llu%s%.*s: %s; nothing was loaded",
                       (unsigned long long)search.lines[0], column.size != 0 ? ", column " : "", TEXT_ARGS(column),
-                      words);
+                      judged->words);
 }
 
 static void append_statement(struct load *load)
@@ -243,11 +274,15 @@ enum status load_copy(struct load *load)
     const char *sql = buffer_c_string(&load->sql);
     if (sql == NULL)
         return load_out_of_memory(load);
-    enum status status = postgres_session_copy_begin(load->session, sql, load->failure);
+    enum status status = load_send_queue(load);
+    if (status == STATUS_OK) {
+        status = postgres_session_copy_begin(load->session, sql, load->failure);
+        status = status == STATUS_OK ? status : load_words(load, status);
+    }
     buffer_clear(&load->sql);
     if (status != STATUS_OK)
-        return load_words(load, status);
-    load->copied = 0;
+        return status;
+    load->copied = load->handed = 0;
     buffer_clear(&load->copy);
     status = load_reread(load, &handlers);
     if (status == STATUS_OK && !flush(load))

@@ -71,23 +71,31 @@ static void keep_count(void *context, const struct postgres_rows *rows)
     *(size_t *)context = postgres_rows_count(rows);
 }
 
+/* Old keys are forgotten, and the wait for a twin is set, in the round trip that begins the transaction. */
+static enum status queue_begin(struct load *load, struct text owner)
+{
+    buffer_append_literal(&load->sql, "delete from sluice.idempotency where ctid = any (array(select ctid from"
+                                      " sluice.idempotency where owner = ");
+    postgres_append_literal(&load->sql, owner);
+    buffer_append_literal(&load->sql, " and created_at < now() - interval '24 hours' limit 10000"
+                                      " for update skip locked)); set local lock_timeout = '50ms'");
+    const char *sql = buffer_c_string(&load->sql);
+    if (sql != NULL)
+        load_queue(load, sql);
+    buffer_clear(&load->sql);
+    return sql != NULL ? STATUS_OK : load_out_of_memory(load);
+}
+
 /* A twin that runs has inserted the key already: waiting for its end tells us, and not waiting long is the answer. */
 enum status load_idempotency_begin(struct load *load)
 {
     struct text parameters[4];
     size_t inserted = 0;
-    char settings[96];
     if (load->order->idempotency.key.data == NULL)
         return STATUS_OK;
     enum status status = make_parameters(load, parameters);
     if (status == STATUS_OK)
-        status = load_run_sql(load,
-                              "delete from sluice.idempotency where ctid = any (array(select ctid from"
-                              " sluice.idempotency where owner = $1 and created_at < now() - interval '24 hours'"
-                              " limit 10000 for update skip locked))",
-                              1, parameters, NULL, NULL);
-    if (status == STATUS_OK)
-        status = load_run_sql(load, "set local lock_timeout = '50ms'", 0, NULL, NULL, NULL);
+        status = queue_begin(load, parameters[0]);
     if (status == STATUS_OK)
         status = load_run_sql(load,
                               "insert into sluice.idempotency (owner, operation, key, digest, answer)"
@@ -102,8 +110,8 @@ enum status load_idempotency_begin(struct load *load)
         return status;
     if (inserted == 0)
         return replay(load, parameters);
-    snprintf(settings, sizeof(settings), "set local lock_timeout = %u", load->order->lock_timeout_ms);
-    return load_run_sql(load, settings, 0, NULL, NULL, NULL);
+    buffer_printf(&load->queue, "set local lock_timeout = %u;", load->order->lock_timeout_ms);
+    return STATUS_OK;
 }
 
 enum status load_idempotency_end(struct load *load, struct text answer)

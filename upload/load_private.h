@@ -2,8 +2,6 @@
 #ifndef SLUICE_UPLOAD_LOAD_PRIVATE_H
 #define SLUICE_UPLOAD_LOAD_PRIVATE_H
 
-#include <pthread.h>
-
 #include "upload/load.h"
 
 #define LOAD_PIECE ((size_t)256 << 10)  /* bytes that are read or sent at once */
@@ -20,14 +18,23 @@ enum load_kind {
     LOAD_INT4,
     LOAD_INT8,
     LOAD_NUMERIC,
+    LOAD_REAL,
     LOAD_FLOAT,
     LOAD_BOOLEAN,
     LOAD_DATE,
     LOAD_TIMESTAMP,
     LOAD_TIMESTAMPTZ,
     LOAD_JSON,
+    LOAD_UUID,
+    LOAD_ENUM, /* with `labels` */
     LOAD_TEXT, /* varchar(n) and char(n) with `longest` */
     LOAD_OTHER /* the server judges */
+};
+
+struct load_labels { /* of an enum */
+    struct text *sorted;
+    size_t count;
+    const char *words; /* why another value is refused */
 };
 
 struct load_target { /* a column of the file, and of the table that it goes to */
@@ -37,7 +44,9 @@ struct load_target { /* a column of the file, and of the table that it goes to *
     enum load_kind kind;
     const char *type; /* SQL; in the report's arena */
     bool guessed, not_null, is_key;
-    int64_t longest;       /* characters; 0: any */
+    int64_t longest;      /* characters; 0: any */
+    int precision, scale; /* of numeric; 0: any */
+    struct load_labels labels;
     struct text partition; /* COPY's text that each row must have here; TEXT_NONE: any */
 };
 
@@ -46,7 +55,16 @@ struct load_search {
     uint64_t row;              /* from 1; 0: by key */
     const struct text *values; /* COPY's text, in the order of the key */
     uint64_t lines[2];
+    uint64_t rows[2]; /* among those that the reader hands out, from 1 */
     size_t found, wanted;
+};
+
+/* A row that the server refused in COPY: those are taken out of the next one. */
+#define LOAD_JUDGED_MAX 8 /* each costs a whole pass more */
+struct load_judged {
+    uint64_t row;  /* among those that the reader hands out, from 1; 0: none */
+    size_t column; /* SIZE_MAX: not known */
+    char words[200];
 };
 
 struct load {
@@ -68,19 +86,20 @@ struct load {
     struct buffer copy, words;
     struct load_search *search;
     uint64_t copied; /* rows that went into `copy` */
+    uint64_t handed; /* rows that the pass's reader handed out */
+    struct load_judged judged, skipped[LOAD_JUDGED_MAX];
+    size_t skipped_count;
 
     struct postgres_session *session;
     struct buffer sql;
+    struct buffer queue; /* statements that go with the next one, in one round trip */
     char staging[32], transaction[24];
     char relkind;       /* of the existing table */
     bool staged;        /* the rows go to `staging` first */
+    bool fresh;         /* nothing had the name that the staging table has now */
     bool temporary;     /* … which is a temporary table */
+    struct text checks; /* of an upsert's table, as a table's definition has them; TEXT_NONE: none */
     size_t time_column; /* SIZE_MAX: none */
-
-    pthread_t watcher; /* ends what blocks in the database when the load is told to end */
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool watched, over;
 };
 
 /* load.c */
@@ -90,6 +109,12 @@ enum status load_out_of_memory(struct load *load);
 enum status load_blame(struct load *load, uint64_t line, struct text column, const char *format, ...) PRINTF_LIKE(4, 5);
 /* `text` cut to what messages repeat, on the load's words: valid until the next call. */
 const char *load_cut(struct load *load, struct text text);
+
+/* load_session.c */
+enum status load_session_begin(struct load *load); /* and a transaction */
+/* Statements without parameters and rows, put behind those that wait: they run with the next one, whose failure theirs
+ * is. For those that fail with no words of their own. */
+void load_queue(struct load *load, const char *sql);
 /* Runs what stands in load->sql (and clears it afterwards). Words of the server come as load_words makes them. */
 enum status load_execute(struct load *load, size_t parameter_count, const struct text *parameters,
                          void (*on_rows)(void *context, const struct postgres_rows *rows), void *context);
@@ -110,6 +135,8 @@ struct load_value {
 };
 void load_keep_value(void *context, const struct postgres_rows *rows);
 
+enum status load_send_queue(struct load *load);
+
 /* load_scan.c */
 enum status load_scan(struct load *load);
 /* The spool once more through a reader. */
@@ -123,7 +150,23 @@ bool load_convert(struct load *load, const struct load_target *column, const str
 bool load_is_in_partition(const struct load_target *column, struct text text);
 void load_append_copy_text(struct buffer *out, struct text text);
 
+/* load_judge.c: what the server would refuse a whole COPY for, and what is cheap to tell before it. Exact: what is true
+ * here is true there. */
+/* `uuid`: as the server writes it, with a NUL. */
+bool load_judge_uuid(struct text text, char uuid[37]);
+/* The number, as COPY's text, fits numeric(precision, scale); so does NaN. */
+bool load_judge_numeric(struct text text, int precision, int scale);
+/* … fits float8, or float4: neither too large nor so small that it would be nothing. */
+bool load_judge_float(struct text text, bool single);
+/* "4:sent4:held" (sizes in bytes) becomes a sorted list in `arena`. False: out of memory. */
+bool load_judge_labels(struct arena *arena, struct text netstrings, struct load_labels *labels);
+bool load_judge_is_label(const struct load_labels *labels, struct text text);
+
+/* load_rows.c: staging, COPY, and COPY again without the rows that only the server can judge. */
+enum status load_rows(struct load *load);
+
 /* load_copy.c */
+/* A row that the server refused is told in load->judged. */
 enum status load_copy(struct load *load);
 /* Looks through the spool again; never fails: what was not found has line 0. */
 void load_find(struct load *load, struct load_search *search);
@@ -150,6 +193,8 @@ enum status load_settle(struct load *load);
 /* load_record.c */
 enum status load_record_lock(struct load *load); /* one load of a name at a time */
 enum status load_record(struct load *load);      /* sluice.upload, quarantine, version */
+
+/* load_quota.c */
 enum status load_check_quota(struct load *load, bool before);
 
 #endif

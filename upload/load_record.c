@@ -7,6 +7,23 @@
 
 #define RECORD_BATCH ((size_t)1 << 20) /* bytes of bad rows that one statement takes */
 
+#define FORGET "delete from sluice.quarantine where customer_id is not distinct from $1::text and name = $2"
+
+/* The first value, and in the second the transaction's id, which settles what a COMMIT without an answer did. */
+struct kept {
+    struct load *load;
+    struct load_value value;
+};
+
+static void keep_transaction(void *context, const struct postgres_rows *rows)
+{
+    struct kept *kept = context;
+    load_keep_value(&kept->value, rows);
+    if (kept->value.rows != 0)
+        snprintf(kept->load->transaction, sizeof(kept->load->transaction), "%.*s",
+                 TEXT_ARGS(postgres_rows_value(rows, 0, 1)));
+}
+
 /* The warehouse's rows have no customer, and go by the dataset. */
 static enum status name_parameters(struct load *load, struct text parameters[2])
 {
@@ -78,18 +95,20 @@ static void append_options(struct buffer *out, const struct load *load)
     json_close_object(&json);
 }
 
-/* An append keeps the columns that are there, and adds to the numbers. */
+/* An append keeps the columns that are there, and adds to the numbers. What did not fit the last time is forgotten. */
 static const char record[] =
-    "update sluice.upload set rows = $3::bigint + case when $8 = 't' then rows else 0 end,"
+    "with gone as (" FORGET ")"
+    " update sluice.upload set rows = $3::bigint + case when $8 = 't' then rows else 0 end,"
     " bytes = $4::bigint + case when $8 = 't' then bytes else 0 end,"
     " columns = case when $8 = 't' and columns <> '[]' then columns else $5::jsonb end, options = $6::jsonb,"
     " digest = $7::bytea, version = $9::bigint, quarantined = $10::bigint, changed_at = clock_timestamp()"
-    " where customer_id = $1 and name = $2";
+    " where customer_id = $1 and name = $2 returning '', pg_catalog.pg_current_xact_id()";
 
 static enum status update_upload(struct load *load)
 {
     struct load_report *report = load->report;
     struct text parameters[10];
+    struct kept kept = {load, {.arena = report->arena}};
     struct buffer columns, options;
     char rows[24], bytes[24], digest[2 + 65] = "\\x", version[24], quarantined[24];
     enum status status = name_parameters(load, parameters);
@@ -115,7 +134,7 @@ static enum status update_upload(struct load *load)
     parameters[9] = text_from_string(quarantined);
     status = parameters[4].data == NULL || parameters[5].data == NULL
                  ? load_out_of_memory(load)
-                 : load_run_sql(load, record, 10, parameters, NULL, NULL);
+                 : load_run_sql(load, record, 10, parameters, keep_transaction, &kept);
     buffer_free(&columns);
     buffer_free(&options);
     return status;
@@ -175,43 +194,52 @@ static enum status fill_quarantine(struct load *load)
     return status;
 }
 
-/* Of a new table: whatever changes it from now on, psql too, raises its version. */
-static enum status track(struct load *load)
-{
-    load_append_target(load);
-    const struct text name = arena_copy(load->report->arena, buffer_text(&load->sql));
-    buffer_clear(&load->sql);
-    if (name.data == NULL)
-        return load_out_of_memory(load);
-    return load_run_sql(load, "select sluice.track_own($1::regclass)", 1, &name, NULL, NULL);
-}
-
 /* The warehouse's tables have triggers, which raised it already. */
 static const char version_of_warehouse[] =
     "select version from sluice.dataset_version where relation = $1 || '.' || $2";
 static const char may_read_versions[] =
-    "select 1 where pg_catalog.has_table_privilege('sluice.dataset_version', 'select')";
+    "select pg_catalog.has_table_privilege('sluice.dataset_version', 'select'), pg_catalog.pg_current_xact_id()";
+static const char raise_own[] = "select sluice.raise_own($1, $2)";
+/* Of a new table: whatever changes it from now on, psql too, raises its version. The last word is the one that is told:
+ * behind a savepoint each of the two raises it. */
+static const char track_and_raise[] =
+    "select sluice.raise_own($1, $2) from (select count(sluice.track_own($3::regclass)) as n) as tracked"
+    " where n >= 0";
+
+static enum status name_table(struct load *load, struct text parameters[3])
+{
+    struct arena *arena = load->report->arena;
+    load_append_target(load);
+    parameters[0] = arena_copy(arena, load->order->schema);
+    parameters[1] = arena_copy(arena, load->order->relation);
+    parameters[2] = arena_copy(arena, buffer_text(&load->sql));
+    buffer_clear(&load->sql);
+    for (size_t i = 0; i < 3; i++)
+        if (parameters[i].data == NULL)
+            return load_out_of_memory(load);
+    return STATUS_OK;
+}
 
 static enum status raise_version(struct load *load)
 {
     const struct load_order *order = load->order;
+    struct kept may = {load, {.arena = load->report->arena}};
     struct load_value value = {.arena = load->report->arena};
-    struct text parameters[2] = {arena_copy(load->report->arena, order->schema),
-                                 arena_copy(load->report->arena, order->relation)};
+    struct text parameters[3];
     int64_t version = 0;
-    if (parameters[0].data == NULL || parameters[1].data == NULL)
-        return load_out_of_memory(load);
-    enum status status = STATUS_OK;
-    if (order->customer == NULL) {
-        status = load_run_sql(load, may_read_versions, 0, NULL, load_keep_value, &value);
-        if (status != STATUS_OK || value.rows == 0)
+    enum status status = name_table(load, parameters);
+    if (status == STATUS_OK && order->customer == NULL) {
+        status = load_run_sql(load, may_read_versions, 0, NULL, keep_transaction, &may);
+        if (status != STATUS_OK || !text_equal(may.value.value, TEXT("t")))
             return status;
-    } else if (!order->existing) {
-        status = track(load);
     }
+    bool fresh = order->customer != NULL && !order->existing;
     if (status == STATUS_OK)
-        status = load_run_sql(load, order->customer != NULL ? "select sluice.raise_own($1, $2)" : version_of_warehouse,
-                              2, parameters, load_keep_value, &value);
+        status = load_run_sql(load,
+                              fresh                     ? track_and_raise
+                              : order->customer != NULL ? raise_own
+                                                        : version_of_warehouse,
+                              fresh ? 3 : 2, parameters, load_keep_value, &value);
     if (status == STATUS_OK && text_to_int64(value.value, &version))
         load->report->version = (uint64_t)version;
     return status;
@@ -221,62 +249,11 @@ enum status load_record(struct load *load)
 {
     struct text parameters[2];
     enum status status = raise_version(load);
-    if (status == STATUS_OK)
-        status = name_parameters(load, parameters);
-    if (status == STATUS_OK)
-        status = load_run_sql(load,
-                              "delete from sluice.quarantine where customer_id is not distinct from $1::text"
-                              " and name = $2",
-                              2, parameters, NULL, NULL);
-    if (status == STATUS_OK)
-        status = fill_quarantine(load);
-    return status == STATUS_OK && load->order->customer != NULL ? update_upload(load) : status;
-}
-
-struct used {
-    int64_t bytes, relations;
-    bool known;
-};
-
-static void keep_used(void *context, const struct postgres_rows *rows)
-{
-    struct used *used = context;
-    used->known = postgres_rows_count(rows) == 1 && text_to_int64(postgres_rows_value(rows, 0, 0), &used->bytes) &&
-                  text_to_int64(postgres_rows_value(rows, 0, 1), &used->relations);
-}
-
-/* `before`: what would be there without the table that is replaced, so that a load without a chance ends early; then
- * (inside the transaction) what there is. */
-enum status load_check_quota(struct load *load, bool before)
-{
-    const struct load_order *order = load->order;
-    struct used used = {0};
-    struct text parameters[3] = {arena_copy(load->report->arena, order->schema),
-                                 arena_copy(load->report->arena, order->relation),
-                                 before && !order->existing ? TEXT("t") : TEXT("f")};
-    if (order->customer == NULL || (order->quota_bytes == 0 && order->quota_relations == 0))
-        return STATUS_OK;
-    if (parameters[0].data == NULL || parameters[1].data == NULL)
-        return load_out_of_memory(load);
-    enum status status =
-        load_run_sql(load,
-                     "select coalesce(sum(pg_catalog.pg_total_relation_size(c.oid)), 0)::bigint, count(*)"
-                     "  from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace"
-                     " where n.nspname = $1 and c.relkind in ('r', 'p', 'm') and ($3 = 'f' or c.relname <> $2)",
-                     3, parameters, keep_used, &used);
-    if (status != STATUS_OK || !used.known)
+    if (status != STATUS_OK)
         return status;
-    uint64_t relations = (uint64_t)used.relations + (before && !order->existing ? 1 : 0);
-    if (order->quota_relations != 0 && relations > order->quota_relations)
-        return failure_set(load->failure, STATUS_TOO_LARGE,
-                           "with %.*s there would be %llu uploads, and %llu are allowed; delete one first",
-                           TEXT_ARGS(order->dataset), (unsigned long long)relations,
-                           (unsigned long long)order->quota_relations);
-    uint64_t bytes = (uint64_t)used.bytes;
-    if (order->quota_bytes == 0 || (before ? bytes < order->quota_bytes : bytes <= order->quota_bytes))
-        return STATUS_OK;
-    return failure_set(load->failure, STATUS_TOO_LARGE,
-                       "with %.*s the uploads would take %llu bytes%s, and %llu are allowed; delete an upload first",
-                       TEXT_ARGS(order->dataset), (unsigned long long)bytes, before ? " or more" : "",
-                       (unsigned long long)order->quota_bytes);
+    if (load->order->customer != NULL)
+        status = update_upload(load);
+    else if ((status = name_parameters(load, parameters)) == STATUS_OK)
+        status = load_run_sql(load, FORGET, 2, parameters, NULL, NULL);
+    return status == STATUS_OK ? fill_quarantine(load) : status;
 }

@@ -153,6 +153,15 @@ static enum status lock_old(struct load *load)
     return status;
 }
 
+static void append_rename(struct load *load)
+{
+    buffer_append_literal(&load->sql, "alter table ");
+    load_append_staging(load);
+    buffer_append_literal(&load->sql, " rename to ");
+    postgres_append_identifier(&load->sql, load->order->relation);
+}
+
+/* With the rename of the new one, in one round trip. */
 static enum status take_down(struct load *load, struct swap *swap)
 {
     struct text customer = text_from_string(load->order->customer != NULL ? load->order->customer : "");
@@ -175,6 +184,8 @@ static enum status take_down(struct load *load, struct swap *swap)
         return status;
     buffer_append_literal(&load->sql, "drop table ");
     load_append_target(load);
+    buffer_append_literal(&load->sql, "; ");
+    append_rename(load);
     status = load_execute(load, 0, NULL, NULL, NULL);
     if (status != STATUS_OK && load_has_state(load, "2BP01"))
         return failure_set(
@@ -203,15 +214,11 @@ static enum status make_view(struct load *load, const struct swap_view *view)
 
 static enum status put_up(struct load *load, const struct swap *swap)
 {
-    buffer_append_literal(&load->sql, "alter table ");
-    load_append_staging(load);
-    buffer_append_literal(&load->sql, " rename to ");
-    postgres_append_identifier(&load->sql, load->order->relation);
-    enum status status = load_execute(load, 0, NULL, NULL, NULL);
-    if (status == STATUS_OK && swap->around.size != 0) {
-        status = postgres_session_script(load->session, swap->around.data, load->failure);
-        status = status == STATUS_OK ? status : load_words(load, status);
-    }
+    enum status status = STATUS_OK;
+    if (swap->around.size != 0)
+        load_queue(load, swap->around.data);
+    if (swap->count != 0) /* whose failures have words of their own */
+        status = load_send_queue(load);
     for (size_t i = 0; status == STATUS_OK && i < swap->count; i++)
         status = make_view(load, &swap->views[i]);
     return status;
@@ -230,6 +237,10 @@ enum status load_swap(struct load *load)
         status = lock_old(load);
         if (status == STATUS_OK)
             status = take_down(load, swap);
+    } else if (status == STATUS_OK) {
+        load->fresh = true;
+        append_rename(load);
+        status = load_execute(load, 0, NULL, NULL, NULL);
     }
     return status == STATUS_OK ? put_up(load, swap) : status;
 }

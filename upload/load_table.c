@@ -59,26 +59,67 @@ static enum status delete_old(struct load *load)
     return load_execute(load, 0, NULL, NULL, NULL);
 }
 
-/* A temporary table needs no right in the schema and writes no log; customers may have none. */
+struct place {
+    struct load *load;
+    bool none;
+    enum status status;
+};
+
+static void keep_place(void *context, const struct postgres_rows *rows)
+{
+    struct place *place = context;
+    struct load *load = place->load;
+    if (postgres_rows_count(rows) != 1)
+        return;
+    struct text checks = postgres_rows_value(rows, 0, 1);
+    load->temporary = text_equal(postgres_rows_value(rows, 0, 0), TEXT("temporary"));
+    place->none = text_equal(postgres_rows_value(rows, 0, 0), TEXT("none"));
+    load->checks = checks.data != NULL ? arena_copy(load->report->arena, checks) : TEXT_NONE;
+    if (checks.data != NULL && load->checks.data == NULL)
+        place->status = load_out_of_memory(load);
+}
+
+/* A temporary table needs no right in the schema and writes no log; customers may have none. The target's conditions
+ * that are about the file's columns alone come with it: COPY names the row that breaks one, an INSERT does not. */
 static enum status choose_place(struct load *load)
 {
-    struct load_value value = {.arena = load->report->arena};
-    struct text schema = arena_copy(load->report->arena, load->order->schema);
-    if (schema.data == NULL)
+    struct place place = {.load = load};
+    const struct text names[] = {arena_copy(load->report->arena, load->order->schema),
+                                 arena_copy(load->report->arena, load->order->relation)};
+    if (names[0].data == NULL || names[1].data == NULL)
         return load_out_of_memory(load);
-    enum status status =
-        load_run_sql(load,
-                     "select case when pg_catalog.has_database_privilege(pg_catalog.current_database(), 'temporary') "
-                     "then 'temporary'"
-                     " when pg_catalog.has_schema_privilege($1, 'create') then 'schema' else 'none' end",
-                     1, &schema, load_keep_value, &value);
-    load->temporary = text_equal(value.value, TEXT("temporary"));
-    if (status == STATUS_OK && text_equal(value.value, TEXT("none")))
+    buffer_append_literal(
+        &load->sql,
+        "select case when pg_catalog.has_database_privilege(pg_catalog.current_database(), 'temporary')"
+        " then 'temporary' when pg_catalog.has_schema_privilege($1, 'create') then 'schema' else 'none' end,"
+        " (select pg_catalog.string_agg(pg_catalog.format('constraint %I %s', k.conname,"
+        " pg_catalog.pg_get_constraintdef(k.oid)), ', ' order by k.conname) from pg_catalog.pg_constraint k"
+        " join pg_catalog.pg_class c on c.oid = k.conrelid join pg_catalog.pg_namespace n on n.oid = c.relnamespace"
+        " where n.nspname = $1 and c.relname = $2 and k.contype = 'c' and 0 <> all (k.conkey)"
+        " and not exists (select from pg_catalog.pg_attribute a where a.attrelid = c.oid"
+        " and a.attnum = any (k.conkey) and a.attname not in (");
+    for (size_t i = 0; i < load->count; i++) {
+        buffer_append_string(&load->sql, i != 0 ? ", " : "");
+        postgres_append_literal(&load->sql, load->columns[i].name);
+    }
+    buffer_append_literal(&load->sql, ")))");
+    enum status status = load_execute(load, 2, names, keep_place, &place);
+    if (status == STATUS_OK && place.none)
         return failure_set(load->failure, STATUS_FAILED,
                            "the database's role %s may make neither temporary tables nor tables in schema %.*s; an "
                            "upsert needs one of the two",
                            load->order->login->user, TEXT_ARGS(load->order->schema));
-    return status;
+    return status == STATUS_OK ? place.status : status;
+}
+
+/* Ends what load->sql says: it goes with the next statement. */
+static enum status queue_sql(struct load *load)
+{
+    const char *sql = buffer_c_string(&load->sql);
+    if (sql != NULL)
+        load_queue(load, sql);
+    buffer_clear(&load->sql);
+    return sql != NULL ? STATUS_OK : load_out_of_memory(load);
 }
 
 static enum status create_staging(struct load *load)
@@ -100,8 +141,12 @@ static enum status create_staging(struct load *load)
         buffer_append_char(&load->sql, ' ');
         buffer_append_string(&load->sql, load->columns[i].type);
     }
+    if (load->checks.size != 0) {
+        buffer_append_literal(&load->sql, ", ");
+        buffer_append_text(&load->sql, load->checks);
+    }
     buffer_append_string(&load->sql, load->temporary ? ") on commit drop" : ")");
-    return load_execute(load, 0, NULL, NULL, NULL);
+    return queue_sql(load);
 }
 
 enum status load_table_prepare(struct load *load)
@@ -172,18 +217,18 @@ static enum status make_key(struct load *load)
 {
     if (load->order->key_count > 32)
         return load_blame(load, 0, TEXT_NONE, "a key has at most 32 columns, not %zu", load->order->key_count);
-    enum status status = load_run_sql(load, "savepoint key", 0, NULL, NULL, NULL);
-    if (status != STATUS_OK)
-        return status;
+    load_queue(load, "savepoint key");
     buffer_append_literal(&load->sql, "alter table ");
     load_append_staging(load);
     buffer_printf(&load->sql, " add constraint \"~key_%s\" primary key (", load->staging + sizeof(LOAD_STAGING) - 1);
     load_append_columns(load, true);
     buffer_append_char(&load->sql, ')');
-    status = load_execute(load, 0, NULL, NULL, NULL);
+    enum status status = load_execute(load, 0, NULL, NULL, NULL);
     bool twice = status != STATUS_OK && load_has_state(load, "23505");
     bool no_order = status != STATUS_OK && load_has_state(load, "42704"); /* json has no operator class */
     bool too_long = status != STATUS_OK && load_has_state(load, "54000");
+    if (status == STATUS_OK) /* what is written from here on is the transaction's own again: sluice.raise_version */
+        load_queue(load, "release savepoint key");
     if (status == STATUS_OK || !(twice || no_order || too_long))
         return status;
     if (no_order || too_long)
@@ -206,7 +251,7 @@ static enum status make_time_index(struct load *load)
     buffer_append_literal(&load->sql, " (");
     postgres_append_identifier(&load->sql, name);
     buffer_append_char(&load->sql, ')');
-    return load_execute(load, 0, NULL, NULL, NULL);
+    return queue_sql(load);
 }
 
 struct counts {
@@ -298,7 +343,7 @@ enum status load_table_finish(struct load *load)
             return status;
         buffer_append_literal(&load->sql, "drop table ");
         load_append_staging(load);
-        return load_execute(load, 0, NULL, NULL, NULL);
+        return queue_sql(load);
     }
     enum status status = order->key_count != 0 ? make_key(load) : STATUS_OK;
     if (status == STATUS_OK)
@@ -308,6 +353,6 @@ enum status load_table_finish(struct load *load)
     /* Statistics at once: what a query costs is asked before it runs. */
     buffer_append_literal(&load->sql, "analyze ");
     load_append_staging(load);
-    status = load_execute(load, 0, NULL, NULL, NULL);
+    status = queue_sql(load);
     return status == STATUS_OK ? load_swap(load) : status;
 }

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -11,8 +10,6 @@
 #include "base/hash.h"
 #include "base/random.h"
 #include "upload/sessions_private.h"
-
-#define SWEEP_S 60
 
 bool sessions_is_id(struct text id)
 {
@@ -57,77 +54,14 @@ static void make_id(char id[SESSIONS_ID_SIZE])
     *at = '\0';
 }
 
-static bool is_expired(const struct sessions *sessions, int64_t touched_s)
+bool sessions_is_expired(const struct sessions *sessions, int64_t touched_s)
 {
     return clock_wall_us() / 1000000 >= touched_s + (int64_t)sessions->options.lifetime_s;
 }
 
-/* Between looking and locking somebody may have gone on with it: what counts is what the held files say. */
-static void drop_expired(struct sessions *sessions, const char *id)
+uint64_t sessions_most(const struct sessions *sessions)
 {
-    struct session *session;
-    enum status status = sessions_open(sessions, id, &session, NULL);
-    if (status == STATUS_NOT_FOUND)
-        sessions_index_remove(sessions, id);
-    if (status != STATUS_OK)
-        return;
-    if (is_expired(sessions, session->touched_s)) {
-        session_remove(session);
-        return;
-    }
-    sessions_index_touch(sessions, session);
-    session_release(session);
-}
-
-void sessions_sweep(struct sessions *sessions)
-{
-    size_t at = 0;
-    for (;;) {
-        char id[SESSIONS_ID_SIZE] = "";
-        pthread_mutex_lock(&sessions->lock);
-        while (at < sessions->count && !is_expired(sessions, sessions->entries[at].touched_s))
-            at++;
-        if (at < sessions->count)
-            memcpy(id, sessions->entries[at].id, sizeof(id));
-        pthread_mutex_unlock(&sessions->lock);
-        if (id[0] == '\0')
-            return;
-        drop_expired(sessions, id);
-        pthread_mutex_lock(&sessions->lock); /* removed: another stands in its place */
-        at += at < sessions->count && memcmp(sessions->entries[at].id, id, sizeof(id)) == 0;
-        pthread_mutex_unlock(&sessions->lock);
-    }
-}
-
-/* With the lock held. */
-static void close_removed(struct sessions *sessions)
-{
-    while (sessions->closing_count != 0) {
-        int fd = sessions->closing[--sessions->closing_count];
-        pthread_mutex_unlock(&sessions->lock);
-        close(fd);
-        pthread_mutex_lock(&sessions->lock);
-    }
-}
-
-static void *sweep_now_and_then(void *context)
-{
-    struct sessions *sessions = context;
-    pthread_mutex_lock(&sessions->lock);
-    while (!sessions->stopping) {
-        struct timespec due;
-        close_removed(sessions);
-        clock_gettime(CLOCK_MONOTONIC, &due);
-        due.tv_sec += SWEEP_S;
-        if (pthread_cond_timedwait(&sessions->wake, &sessions->lock, &due) != ETIMEDOUT)
-            continue;
-        pthread_mutex_unlock(&sessions->lock);
-        sessions_sweep(sessions);
-        pthread_mutex_lock(&sessions->lock);
-    }
-    close_removed(sessions);
-    pthread_mutex_unlock(&sessions->lock);
-    return NULL;
+    return spool_space_size(sessions->options.space) / 2;
 }
 
 static void free_sessions(struct sessions *sessions)
@@ -157,7 +91,7 @@ enum status sessions_create(const struct sessions_options *options, struct sessi
                              : failure_set(failure, STATUS_FAILED, "out of memory, or the folder's name is too long");
     if (status == STATUS_OK) {
         sessions_sweep(sessions);
-        if (pthread_create(&sessions->sweeper, NULL, sweep_now_and_then, sessions) != 0)
+        if (pthread_create(&sessions->sweeper, NULL, sessions_sweep_now_and_then, sessions) != 0)
             status = failure_set(failure, STATUS_FAILED, "no thread can be made for the sweep of upload sessions");
     }
     if (status != STATUS_OK) {
@@ -178,10 +112,13 @@ void sessions_destroy(struct sessions *sessions)
     pthread_cond_signal(&sessions->wake);
     pthread_mutex_unlock(&sessions->lock);
     pthread_join(sessions->sweeper, NULL);
+    for (size_t i = 0; i < sessions->count; i++)
+        if (!sessions->entries[i].ended)
+            spool_space_give_back(sessions->options.space, sessions->entries[i].length);
     free_sessions(sessions);
 }
 
-/* ID.part first: a name in ID.json means that both are there. */
+/* ID.part first: a name in ID.json means that both are there. Both are on the disk then, with their names. */
 static enum status make_files(const struct session *session, struct failure *failure)
 {
     char path[SESSIONS_PATH_MAX];
@@ -190,10 +127,17 @@ static enum status make_files(const struct session *session, struct failure *fai
     if (fd < 0)
         return failure_set(failure, errno == ENOSPC || errno == EDQUOT ? STATUS_TOO_LARGE : STATUS_FAILED,
                            "no file can be made in the spool's folder: %s", strerror(errno));
+    enum status status = fsync(fd) == 0
+                             ? STATUS_OK
+                             : failure_set(failure, STATUS_FAILED, "the spool cannot be written: %s", strerror(errno));
     close(fd);
-    enum status status = sessions_write_about(session, failure);
-    if (status != STATUS_OK)
+    if (status == STATUS_OK)
+        status = sessions_write_about(session, failure);
+    if (status != STATUS_OK) {
         unlink(path);
+        sessions_path(session->sessions, session->id, ".json", path);
+        unlink(path); /* there, where only its name is not on the disk for certain */
+    }
     return status;
 }
 
@@ -231,7 +175,7 @@ enum status sessions_hold(struct sessions *sessions, struct text id, struct sess
     }
     if (status == STATUS_OK &&
         (!text_equal(session->customer, owner.customer) || !hash_equal(session->subject, digest, sizeof(digest)) ||
-         is_expired(sessions, session->touched_s))) {
+         sessions_is_expired(sessions, session->touched_s))) {
         session_release(session);
         status = STATUS_NOT_FOUND;
     }
@@ -250,6 +194,7 @@ struct session_about session_about(const struct session *session)
         .offset = session->ended ? session->length : session->offset,
         .expires_s = session->touched_s + (int64_t)session->sessions->options.lifetime_s,
         .ended = session->ended,
+        .refused = session->refused,
         .result = session->result,
     };
 }

@@ -1,14 +1,15 @@
 /* Resumable uploads (tus) on disk. A session is two files in the spool's folder, mode 0600: ID.part holds the bytes
  * that came, its size is the offset; ID.json says whose it is and what it is about, and is only ever replaced whole, by
  * rename. Nothing else knows of a session: what lies there after a restart goes on. It has one holder at a time, by a
- * lock on ID.part that the kernel drops with the process. A session ends `lifetime_s` after its last byte. Blocking;
- * all but session_receive, session_source and session_end for microseconds. Any thread. */
+ * lock on ID.part that the kernel drops with the process. A session ends `lifetime_s` after its last byte. Blocking:
+ * what holds, tells, removes or releases one takes microseconds, the rest waits for the disk. Any thread. */
 #ifndef SLUICE_UPLOAD_SESSIONS_H
 #define SLUICE_UPLOAD_SESSIONS_H
 
 #include <stdatomic.h>
 
 #include "upload/body.h"
+#include "upload/spool.h"
 #include "upload/tus_headers.h"
 
 #define SESSIONS_ID_SIZE 37 /* a UUID as text, and NUL */
@@ -17,18 +18,36 @@
 struct sessions; /* the process's */
 struct sessions_options {
     const char *folder; /* exists and is ours: spool_space_create has looked */
-    uint64_t bytes;     /* of all sessions together, by their told lengths */
-    size_t each;        /* open sessions of one customer; as many ended ones are remembered */
-    size_t all;         /* sessions, open and ended */
+    /* Borrowed; of loads too. Sessions, by their told lengths, take half of it at most: the load of one needs as much
+     * again. */
+    struct spool_space *space;
+    size_t each; /* open sessions of one customer; as many ended ones are remembered */
+    size_t all;  /* sessions, open and ended */
     uint64_t lifetime_s;
+    /* Says which of `customers` exist no more; on the sweep's thread. STATUS_UNAVAILABLE: not known at the moment.
+     * NULL: they all live. */
+    enum status (*gone)(void *context, const struct text *customers, size_t count, bool *gone, struct failure *failure);
+    void *context;
 };
-/* Finds the sessions that are there, drops what is expired, and starts a thread that looks every minute. */
+/* Finds the sessions that are there, drops what is expired, and starts a thread that looks three times a minute. */
 enum status sessions_create(const struct sessions_options *options, struct sessions **sessions,
                             struct failure *failure) MUST_CHECK;
 /* No session may be held. The files stay. */
 void sessions_destroy(struct sessions *sessions);
-/* What the thread does. */
+/* What the thread does: drops what is expired; and what customers have that are gone. */
 void sessions_sweep(struct sessions *sessions);
+void sessions_sweep_customers(struct sessions *sessions);
+/* Bytes that one session may have, and that all of them may. */
+uint64_t sessions_most(const struct sessions *sessions);
+/* A customer's sessions in `folder`, whosever process made them: counted, and `really` erased. The gateway that serves
+ * them finds that out itself. STATUS_NOT_FOUND: there is no such folder. */
+struct sessions_erased {
+    size_t count;
+    uint64_t bytes; /* that had come */
+    size_t held;    /* requests are at work on these, somebody's */
+};
+enum status sessions_erase(const char *folder, struct text customer, bool really, struct sessions_erased *erased,
+                           struct failure *failure) MUST_CHECK;
 struct sessions_statistics {
     size_t open, ended;
     uint64_t bytes; /* told lengths of the open ones */
@@ -39,7 +58,7 @@ struct session_owner {
     struct text customer, subject;
 };
 /* A new one. `metadata`: the header as it came, visible ASCII. STATUS_BUSY: the customer has `each` open ones, or there
- * are `all`; STATUS_TOO_LARGE: no room for `length` bytes beside the others. */
+ * are `all`; STATUS_TOO_LARGE: no room for `length` bytes beside the others. STATUS_OK: it survives a loss of power. */
 enum status sessions_begin(struct sessions *sessions, struct session_owner owner, struct text metadata, uint64_t length,
                            char id[SESSIONS_ID_SIZE], struct failure *failure) MUST_CHECK;
 
@@ -52,7 +71,8 @@ struct session_about {
     struct text metadata;
     uint64_t length, offset;
     int64_t expires_s; /* seconds since the epoch */
-    bool ended;        /* it was loaded: `result` is what came of it, and the bytes are gone */
+    bool ended;        /* it was loaded, or refused: `result` is what came of it, and the bytes are gone */
+    bool refused;      /* `result` is the reason */
     struct text result;
 };
 struct session_about session_about(const struct session *session); /* valid while it is held */
@@ -67,6 +87,8 @@ enum status session_receive(struct session *session, const struct body_source *s
 struct body_source session_source(struct session *session);
 /* It was loaded: keeps `result` (JSON in ASCII, at most SESSIONS_RESULT_MAX), drops the bytes. */
 enum status session_end(struct session *session, struct text result, struct failure *failure) MUST_CHECK;
+/* Its file was refused: the same with the reason. */
+enum status session_refuse(struct session *session, struct text reason, struct failure *failure) MUST_CHECK;
 void session_remove(struct session *session); /* with its files, and lets go */
 void session_release(struct session *session);
 

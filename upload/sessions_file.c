@@ -13,33 +13,12 @@
 #include "base/json.h"
 #include "base/yaml.h"
 #include "upload/sessions_private.h"
+#include "upload/spool_file.h"
 
 #define ARENA_CEILING ((size_t)256 << 10) /* a session's texts, and the tree that ID.json is read into */
+#define FULL "go on later from Upload-Offset"
 #define PIECE ((size_t)256 << 10)
 #define SYNC_EVERY ((uint64_t)64 << 20) /* bytes: what is left to write at the end takes no more than a moment */
-
-static enum status tell_disk(int error, struct failure *failure)
-{
-    if (error == ENOSPC || error == EDQUOT || error == EFBIG)
-        return failure_set(failure, STATUS_TOO_LARGE, "the disk of the spool is full; go on later from Upload-Offset");
-    return failure_set(failure, STATUS_FAILED, "the spool cannot be written: %s", strerror(error));
-}
-
-/* All of it; 0 or errno. */
-static int write_all(int fd, struct text bytes, uint64_t offset)
-{
-    while (bytes.size != 0) {
-        ssize_t written = pwrite(fd, bytes.data, bytes.size, (off_t)offset);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            return written < 0 ? errno : ENOSPC;
-        bytes.data += written;
-        bytes.size -= (size_t)written;
-        offset += (uint64_t)written;
-    }
-    return 0;
-}
 
 static void append_about(const struct session *session, struct buffer *out)
 {
@@ -50,9 +29,31 @@ static void append_about(const struct session *session, struct buffer *out)
     json_field_int64(&json, "length", (int64_t)session->length);
     json_field_text(&json, "metadata", session->metadata.data != NULL ? session->metadata : TEXT(""));
     json_field_bool(&json, "ended", session->ended);
+    json_field_bool(&json, "refused", session->refused);
     json_field_text(&json, "result", session->result.data != NULL ? session->result : TEXT(""));
     json_close_object(&json);
     buffer_append_char(out, '\n');
+}
+
+/* On the disk when it returns; 0 or errno. */
+static int write_whole(const char *path, struct text content)
+{
+    int fd = open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int error = fd < 0 ? errno : spool_file_write(fd, content, 0);
+    if (error == 0 && fsync(fd) != 0)
+        error = errno;
+    if (fd >= 0 && close(fd) != 0 && error == 0)
+        error = errno;
+    return error;
+}
+
+int sessions_sync_folder(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int error = fd < 0 || fsync(fd) != 0 ? errno : 0;
+    if (fd >= 0)
+        close(fd);
+    return error;
 }
 
 enum status sessions_write_about(const struct session *session, struct failure *failure)
@@ -67,16 +68,15 @@ enum status sessions_write_about(const struct session *session, struct failure *
         buffer_free(&content);
         return failure_set(failure, STATUS_TOO_LARGE, "what is to be kept of the upload session is too long");
     }
-    int fd = open(fresh, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0600);
-    int error = fd < 0 ? errno : write_all(fd, buffer_text(&content), 0);
-    if (fd >= 0 && close(fd) != 0 && error == 0)
-        error = errno;
+    int error = write_whole(fresh, buffer_text(&content));
     if (error == 0 && rename(fresh, path) != 0)
         error = errno;
+    if (error == 0)
+        error = sessions_sync_folder(session->sessions->folder);
     if (error != 0)
         unlink(fresh);
     buffer_free(&content);
-    return error == 0 ? STATUS_OK : tell_disk(error, failure);
+    return error == 0 ? STATUS_OK : spool_file_tell(error, FULL, failure);
 }
 
 static struct text scalar(const struct yaml_node *root, const char *key)
@@ -94,10 +94,14 @@ static bool read_tree(struct session *session, struct text source)
     if (copy.data == NULL || yaml_parse(&session->arena, "session", copy, &root, NULL) != STATUS_OK)
         return false;
     struct text subject = scalar(root, "subject");
-    const struct yaml_node *told = yaml_get(root, "length"), *ended = yaml_get(root, "ended");
+    const struct yaml_node *told = yaml_get(root, "length"), *ended = yaml_get(root, "ended"),
+                           *refused = yaml_get(root, "refused");
     session->customer = scalar(root, "customer");
     session->metadata = scalar(root, "metadata");
     session->result = scalar(root, "result");
+    /* Not there: a session of a release that kept no refusals. */
+    if (refused != NULL && !yaml_to_bool(refused, &session->refused))
+        return false;
     if (told == NULL || !yaml_to_int64(told, &length) || length < 0 || ended == NULL ||
         !yaml_to_bool(ended, &session->ended) || subject.size != 2 * (size_t)SESSIONS_OWNER ||
         session->customer.size == 0 || session->customer.size >= sizeof(((struct sessions_entry *)NULL)->customer) ||
@@ -107,6 +111,11 @@ static bool read_tree(struct session *session, struct text source)
     memcpy(session->subject, subject.data, subject.size);
     session->subject[subject.size] = '\0';
     return true;
+}
+
+void sessions_init_arena(struct session *session)
+{
+    arena_init(&session->arena, NULL, 0, ARENA_CEILING);
 }
 
 enum status sessions_read_about(struct session *session, struct failure *failure)
@@ -156,7 +165,7 @@ enum status sessions_open(struct sessions *sessions, const char *id, struct sess
     session->sessions = sessions;
     session->fd = -1;
     memcpy(session->id, id, SESSIONS_ID);
-    arena_init(&session->arena, NULL, 0, ARENA_CEILING);
+    sessions_init_arena(session);
     enum status status = lock_part(session, failure);
     if (status == STATUS_OK)
         status = sessions_read_about(session, failure);
@@ -193,11 +202,11 @@ static enum status take_all(struct session *session, const struct body_source *s
         if (intake->too_long)
             return failure_set(failure, STATUS_TOO_LARGE,
                                "more bytes came than Upload-Length told; nothing of this request is kept");
-        int error = write_all(session->fd, text_of(intake->piece, got), session->offset);
+        int error = spool_file_write(session->fd, text_of(intake->piece, got), session->offset);
         if (error != 0) {
             if (ftruncate(session->fd, (off_t)session->offset) != 0)
-                return tell_disk(errno, failure);
-            return tell_disk(error, failure);
+                return spool_file_tell(errno, FULL, failure);
+            return spool_file_tell(error, FULL, failure);
         }
         if (intake->digest != NULL)
             EVP_DigestUpdate(intake->digest, intake->piece, got);
@@ -222,10 +231,10 @@ static enum status settle(struct session *session, const struct intake *intake, 
     if (!keep) {
         session->offset = intake->start;
         if (ftruncate(session->fd, (off_t)intake->start) != 0)
-            status = tell_disk(errno, failure);
+            status = spool_file_tell(errno, FULL, failure);
     }
     if (fdatasync(session->fd) != 0)
-        status = tell_disk(errno, failure);
+        status = spool_file_tell(errno, FULL, failure);
     session->touched_s = clock_wall_us() / 1000000;
     sessions_index_touch(session->sessions, session);
     return status;
@@ -261,22 +270,7 @@ enum status session_receive(struct session *session, const struct body_source *s
 static enum status read_part(void *context, char *out, size_t size, size_t *got, struct failure *failure)
 {
     struct session *session = context;
-    uint64_t left = session->offset - session->position;
-    ssize_t count = 0;
-    *got = 0;
-    if (size > left)
-        size = (size_t)left;
-    if (size == 0)
-        return STATUS_OK;
-    do
-        count = pread(session->fd, out, size, (off_t)session->position);
-    while (count < 0 && errno == EINTR);
-    if (count <= 0)
-        return failure_set(failure, STATUS_FAILED, "the spool cannot be read: %s",
-                           count < 0 ? strerror(errno) : "it is shorter than what was written");
-    session->position += (uint64_t)count;
-    *got = (size_t)count;
-    return STATUS_OK;
+    return spool_file_read(session->fd, &session->position, session->offset, out, size, got, failure);
 }
 
 struct body_source session_source(struct session *session)
@@ -286,17 +280,18 @@ struct body_source session_source(struct session *session)
     return (struct body_source){read_part, session};
 }
 
-enum status session_end(struct session *session, struct text result, struct failure *failure)
+static enum status keep_end(struct session *session, struct text result, bool refused, struct failure *failure)
 {
     char surplus[SESSIONS_ID_SIZE];
     struct session *other = NULL;
     if (result.size > SESSIONS_RESULT_MAX)
         result = TEXT("{}");
     session->ended = true;
+    session->refused = refused;
     session->result = arena_copy(&session->arena, result);
     enum status status = sessions_write_about(session, failure);
     if (status != STATUS_OK || session->result.data == NULL) {
-        session->ended = false;
+        session->ended = session->refused = false;
         return status != STATUS_OK ? status : failure_set(failure, STATUS_FAILED, "out of memory");
     }
     /* Its space is free at once. Where this fails, it is when the session expires. */
@@ -310,4 +305,14 @@ enum status session_end(struct session *session, struct text result, struct fail
         sessions_open(session->sessions, surplus, &other, NULL) == STATUS_OK)
         session_remove(other);
     return STATUS_OK;
+}
+
+enum status session_end(struct session *session, struct text result, struct failure *failure)
+{
+    return keep_end(session, result, false, failure);
+}
+
+enum status session_refuse(struct session *session, struct text reason, struct failure *failure)
+{
+    return keep_end(session, reason, true, failure);
 }

@@ -43,11 +43,12 @@ static enum status append(struct sessions *sessions, const struct session *sessi
     return STATUS_OK;
 }
 
+/* STATUS_OK: the space is taken. */
 static enum status check_bounds(const struct sessions *sessions, const struct session *session, struct failure *failure)
 {
     const struct sessions_options *options = &sessions->options;
     size_t own = 0;
-    uint64_t bytes = 0;
+    uint64_t bytes = 0, most = sessions_most(sessions);
     for (size_t i = 0; i < sessions->count; i++) {
         const struct sessions_entry *entry = &sessions->entries[i];
         own += !entry->ended && is_of(entry, session->customer);
@@ -60,9 +61,10 @@ static enum status check_bounds(const struct sessions *sessions, const struct se
                            own);
     if (sessions->count >= options->all)
         return failure_set(failure, STATUS_BUSY, "there are too many upload sessions here at the moment; try later");
-    if (bytes > options->bytes || session->length > options->bytes - bytes)
+    if (bytes > most || session->length > most - bytes || !spool_space_take(options->space, session->length))
         return failure_set(failure, STATUS_TOO_LARGE,
-                           "the space for resumable uploads is taken up by those under way; try later, or send less");
+                           "the space for resumable uploads is taken up by those under way and by the loads that run; "
+                           "try later, or send less");
     return STATUS_OK;
 }
 
@@ -70,8 +72,11 @@ enum status sessions_index_add(struct sessions *sessions, const struct session *
 {
     pthread_mutex_lock(&sessions->lock);
     enum status status = check_bounds(sessions, session, failure);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
         status = append(sessions, session, failure);
+        if (status != STATUS_OK)
+            spool_space_give_back(sessions->options.space, session->length);
+    }
     pthread_mutex_unlock(&sessions->lock);
     return status;
 }
@@ -81,6 +86,8 @@ void sessions_index_touch(struct sessions *sessions, const struct session *sessi
     pthread_mutex_lock(&sessions->lock);
     struct sessions_entry *entry = find(sessions, session->id);
     if (entry != NULL) {
+        if (session->ended && !entry->ended)
+            spool_space_give_back(sessions->options.space, entry->length);
         entry->touched_s = session->touched_s;
         entry->ended = session->ended;
     }
@@ -91,8 +98,11 @@ void sessions_index_remove(struct sessions *sessions, const char *id)
 {
     pthread_mutex_lock(&sessions->lock);
     struct sessions_entry *entry = find(sessions, id);
-    if (entry != NULL)
+    if (entry != NULL) {
+        if (!entry->ended)
+            spool_space_give_back(sessions->options.space, entry->length);
         *entry = sessions->entries[--sessions->count];
+    }
     pthread_mutex_unlock(&sessions->lock);
 }
 
@@ -166,6 +176,8 @@ static enum status load_one(struct sessions *sessions, const char *name, struct 
     if (status != STATUS_OK)
         return STATUS_OK;
     status = append(sessions, session, failure);
+    if (status == STATUS_OK && !session->ended)
+        spool_space_take_anyway(sessions->options.space, session->length);
     session_release(session);
     return status;
 }

@@ -44,22 +44,29 @@ struct session {
     uint64_t length, offset;
     uint64_t position; /* session_source's */
     int64_t touched_s;
-    bool ended;
+    bool ended, refused;
 };
 
 bool sessions_is_id(struct text id);
+bool sessions_is_expired(const struct sessions *sessions, int64_t touched_s);
 void sessions_path(const struct sessions *sessions, const char *id, const char *ending, char out[SESSIONS_PATH_MAX]);
 /* Hexadecimal, of the subject's SHA-256: the file tells no name. */
 void sessions_owner_digest(struct text subject, char out[2 * SESSIONS_OWNER + 1]);
 
 /* sessions_file.c */
-/* Writes ID.json anew. */
+/* Writes ID.json anew; it is on the disk then, with its name. */
 enum status sessions_write_about(const struct session *session, struct failure *failure) MUST_CHECK;
+/* Has the names in the folder on the disk. 0 or errno. */
+int sessions_sync_folder(const char *path);
+void sessions_init_arena(struct session *session);
 /* Reads ID.json. STATUS_NOT_FOUND: it is not there; STATUS_FAILED: it cannot be read, or is none of ours. */
 enum status sessions_read_about(struct session *session, struct failure *failure) MUST_CHECK;
 /* Opens and locks ID.part, and reads ID.json. STATUS_CONFLICT: somebody holds it. */
 enum status sessions_open(struct sessions *sessions, const char *id, struct session **session,
                           struct failure *failure) MUST_CHECK;
+
+/* sessions_sweep.c: a thread's. */
+void *sessions_sweep_now_and_then(void *context);
 
 /* sessions_index.c: what is there, for the bounds. */
 enum status sessions_index_load(struct sessions *sessions, struct failure *failure) MUST_CHECK;

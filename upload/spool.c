@@ -8,10 +8,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "upload/spool_file.h"
+
 struct spool_space {
     char *folder;
     uint64_t bytes;
-    _Atomic uint64_t used; /* never above `bytes`: taken before anything is written */
+    _Atomic uint64_t used; /* taken before anything is written; above `bytes` by what a start finds alone */
 };
 
 struct spool {
@@ -97,18 +99,28 @@ uint64_t spool_space_used(const struct spool_space *space)
     return atomic_load_explicit(&space->used, memory_order_relaxed);
 }
 
-static bool take(struct spool_space *space, uint64_t bytes)
+uint64_t spool_space_size(const struct spool_space *space)
+{
+    return space->bytes;
+}
+
+bool spool_space_take(struct spool_space *space, uint64_t bytes)
 {
     uint64_t used = atomic_load_explicit(&space->used, memory_order_relaxed);
     do {
-        if (bytes > space->bytes - used)
+        if (used > space->bytes || bytes > space->bytes - used)
             return false;
     } while (!atomic_compare_exchange_weak_explicit(&space->used, &used, used + bytes, memory_order_relaxed,
                                                     memory_order_relaxed));
     return true;
 }
 
-static void give_back(struct spool_space *space, uint64_t bytes)
+void spool_space_take_anyway(struct spool_space *space, uint64_t bytes)
+{
+    atomic_fetch_add_explicit(&space->used, bytes, memory_order_relaxed);
+}
+
+void spool_space_give_back(struct spool_space *space, uint64_t bytes)
 {
     atomic_fetch_sub_explicit(&space->used, bytes, memory_order_relaxed);
 }
@@ -131,55 +143,24 @@ enum status spool_open(struct spool_space *space, struct spool **out, struct fai
     return STATUS_OK;
 }
 
-static enum status tell_write(int error, struct failure *failure)
-{
-    switch (error) {
-    case ENOSPC:
-        return failure_set(failure, STATUS_TOO_LARGE, "the disk of the spool is full; try again later, or with less");
-    case EDQUOT:
-        return failure_set(failure, STATUS_TOO_LARGE,
-                           "the gateway's quota on the disk of the spool is used up; try again later, or with less");
-    case EFBIG:
-        return failure_set(failure, STATUS_TOO_LARGE,
-                           "the file is larger than the spool's file system or the process's limit allows");
-    default:
-        return failure_set(failure, STATUS_FAILED, "the spool cannot be written: %s", strerror(error));
-    }
-}
-
-/* All of it; 0 or errno. */
-static int write_all(int fd, struct text bytes, uint64_t offset)
-{
-    while (bytes.size != 0) {
-        ssize_t written = pwrite(fd, bytes.data, bytes.size, (off_t)offset);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            return written < 0 ? errno : ENOSPC;
-        bytes.data += written;
-        bytes.size -= (size_t)written;
-        offset += (uint64_t)written;
-    }
-    return 0;
-}
-
 enum status spool_write(struct spool *spool, struct text bytes, struct failure *failure)
 {
     struct spool_space *space = spool->space;
     if (bytes.size == 0)
         return STATUS_OK;
-    if (!take(space, bytes.size))
-        return failure_set(failure, STATUS_TOO_LARGE,
-                           "the spool's %llu bytes are used up by this load and the others that run; try again later, "
-                           "or with less",
-                           (unsigned long long)space->bytes);
-    int error = write_all(spool->fd, bytes, spool->size);
+    if (!spool_space_take(space, bytes.size))
+        return failure_set(
+            failure, STATUS_TOO_LARGE,
+            "the spool's %llu bytes are used up by this load, the others that run and resumable uploads; "
+            "try again later, or with less",
+            (unsigned long long)space->bytes);
+    int error = spool_file_write(spool->fd, bytes, spool->size);
     if (error != 0) {
         /* What was counted is what the disk holds. */
         int ignored = ftruncate(spool->fd, (off_t)spool->size);
         (void)ignored;
-        give_back(space, bytes.size);
-        return tell_write(error, failure);
+        spool_space_give_back(space, bytes.size);
+        return spool_file_tell(error, "try again later, or with less", failure);
     }
     spool->size += bytes.size;
     return STATUS_OK;
@@ -193,22 +174,7 @@ void spool_rewind(struct spool *spool)
 
 enum status spool_read(struct spool *spool, char *out, size_t size, size_t *got, struct failure *failure)
 {
-    uint64_t left = spool->size - spool->position;
-    ssize_t count = 0;
-    *got = 0;
-    if (size > left)
-        size = (size_t)left;
-    if (size == 0)
-        return STATUS_OK;
-    do
-        count = pread(spool->fd, out, size, (off_t)spool->position);
-    while (count < 0 && errno == EINTR);
-    if (count <= 0)
-        return failure_set(failure, STATUS_FAILED, "the spool cannot be read: %s",
-                           count < 0 ? strerror(errno) : "it is shorter than what was written");
-    spool->position += (uint64_t)count;
-    *got = (size_t)count;
-    return STATUS_OK;
+    return spool_file_read(spool->fd, &spool->position, spool->size, out, size, got, failure);
 }
 
 uint64_t spool_size(const struct spool *spool)
@@ -221,6 +187,6 @@ void spool_close(struct spool *spool)
     if (spool == NULL)
         return;
     close(spool->fd);
-    give_back(spool->space, spool->size);
+    spool_space_give_back(spool->space, spool->size);
     free(spool);
 }

@@ -1,16 +1,22 @@
 /* A file that holds what is read twice: in the spool's folder, mode 0600, without a name from the start (O_TMPFILE), so
- * that nothing of it outlives the process however that ends. Bounded over all files of the process. Blocking. */
+ * that nothing of it outlives the process however that ends. One bound is over all files of the process, those of
+ * resumable uploads among them. Blocking. */
 #ifndef SLUICE_UPLOAD_SPOOL_H
 #define SLUICE_UPLOAD_SPOOL_H
 
 #include "base/buffer.h"
 
-struct spool_space; /* the process's; its counter is atomic */
+struct spool_space; /* the process's, of loads and resumable uploads; its counter is atomic */
 /* `folder` must exist, belong to us and be writable: else STATUS_DENIED with words. */
 enum status spool_space_create(const char *folder, uint64_t bytes, struct spool_space **space,
                                struct failure *failure) MUST_CHECK;
 void spool_space_destroy(struct spool_space *space);
 uint64_t spool_space_used(const struct spool_space *space);
+uint64_t spool_space_size(const struct spool_space *space);
+/* For bytes that lie elsewhere in the folder. False: there is no room for them. */
+bool spool_space_take(struct spool_space *space, uint64_t bytes) MUST_CHECK;
+void spool_space_take_anyway(struct spool_space *space, uint64_t bytes); /* they lie there already */
+void spool_space_give_back(struct spool_space *space, uint64_t bytes);
 
 struct spool;
 enum status spool_open(struct spool_space *space, struct spool **spool, struct failure *failure) MUST_CHECK;

@@ -42,30 +42,6 @@ static bool read_four_hex(struct json_object *object, unsigned *unit)
     return true;
 }
 
-static size_t write_utf8(unsigned code, char *out)
-{
-    if (code < 0x80) {
-        out[0] = (char)code;
-        return 1;
-    }
-    if (code < 0x800) {
-        out[0] = (char)(0xC0 | code >> 6);
-        out[1] = (char)(0x80 | (code & 0x3F));
-        return 2;
-    }
-    if (code < 0x10000) {
-        out[0] = (char)(0xE0 | code >> 12);
-        out[1] = (char)(0x80 | (code >> 6 & 0x3F));
-        out[2] = (char)(0x80 | (code & 0x3F));
-        return 3;
-    }
-    out[0] = (char)(0xF0 | code >> 18);
-    out[1] = (char)(0x80 | (code >> 12 & 0x3F));
-    out[2] = (char)(0x80 | (code >> 6 & 0x3F));
-    out[3] = (char)(0x80 | (code & 0x3F));
-    return 4;
-}
-
 /* Behind \u. PostgreSQL has no NUL in its text, and half a surrogate pair is no character. */
 static bool read_unicode(struct json_object *object, char *out, size_t *size)
 {
@@ -85,7 +61,7 @@ static bool read_unicode(struct json_object *object, char *out, size_t *size)
             return wrong(object, "holds half a surrogate pair (\\uD800 to \\uDBFF)");
         code = 0x10000 + ((code - 0xD800) << 10) + (second - 0xDC00);
     }
-    *size = write_utf8(code, out);
+    *size = text_utf8_write(code, out);
     return true;
 }
 

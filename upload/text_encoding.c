@@ -200,30 +200,6 @@ static enum status decode_utf8(struct text_decoder *decoder, struct text bytes, 
     return STATUS_OK;
 }
 
-static inline size_t put_utf8(char *out, uint32_t code)
-{
-    if (code < 0x80) {
-        out[0] = (char)code;
-        return 1;
-    }
-    if (code < 0x800) {
-        out[0] = (char)(0xC0 | code >> 6);
-        out[1] = (char)(0x80 | (code & 0x3F));
-        return 2;
-    }
-    if (code < 0x10000) {
-        out[0] = (char)(0xE0 | code >> 12);
-        out[1] = (char)(0x80 | (code >> 6 & 0x3F));
-        out[2] = (char)(0x80 | (code & 0x3F));
-        return 3;
-    }
-    out[0] = (char)(0xF0 | code >> 18);
-    out[1] = (char)(0x80 | (code >> 12 & 0x3F));
-    out[2] = (char)(0x80 | (code >> 6 & 0x3F));
-    out[3] = (char)(0x80 | (code & 0x3F));
-    return 4;
-}
-
 static inline void end_line(struct text_decoder *decoder, uint32_t code)
 {
     decoder->line += code == '\r' || (code == '\n' && !decoder->after_cr);
@@ -255,7 +231,7 @@ static enum status decode_pair(struct text_decoder *decoder, const unsigned char
     if (code == 0)
         return refuse(decoder, "here stands a NUL character, which no text has", failure);
     end_line(decoder, code);
-    *room += put_utf8(*room, code);
+    *room += text_utf8_write(code, *room);
     *used = code < 0x10000 ? 2 : 4;
     decoder->offset += *used;
     return STATUS_OK;
@@ -313,7 +289,7 @@ static enum status decode_latin1(struct text_decoder *decoder, struct text bytes
             return refuse(decoder, "here stands a NUL character, which no text has", failure);
         char *room = buffer_reserve(out, 4);
         if (room != NULL)
-            out->size += put_utf8(room, data[at] < 0xA0 ? windows_1252[data[at] - 0x80] : data[at]);
+            out->size += text_utf8_write(data[at] < 0xA0 ? windows_1252[data[at] - 0x80] : data[at], room);
         decoder->after_cr = false;
         decoder->offset++;
         at++;

@@ -1,28 +1,7 @@
 /* The method, a space, and a raw path from bytes, against the contract. */
-#include <stdio.h>
-#include <stdlib.h>
-
-#include "base/file.h"
-#include "openapi/openapi.h"
+#include "tests/fuzz/openapi_contract.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static struct openapi *contract(void)
-{
-    static struct openapi *document;
-    struct buffer source;
-    struct failure failure;
-    if (document != NULL)
-        return document;
-    buffer_init(&source, 1 << 20);
-    if (file_read(SLUICE_SOURCE_DIR "/openapi/openapi.yaml", &source, &failure) != STATUS_OK ||
-        openapi_load("openapi.yaml", buffer_text(&source), &document, &failure) != STATUS_OK) {
-        fprintf(stderr, "%s\n", failure.message);
-        abort();
-    }
-    buffer_free(&source);
-    return document;
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -6,7 +6,7 @@ from typing import Any, Callable, NamedTuple
 
 from conftest import NUMBERS, TEMPLATE, start_gateway
 from gateway import merge, token, write_secret
-from test_customers import LOGIN_KEY, Office
+from office import LOGIN_KEY, Office
 
 DORA, EMIL = "calldora", "callemil"
 SCOPES = "regions:read datasets:read uploads:write analytics:write warehouse:write"

@@ -149,13 +149,7 @@ class Gateway:
             connection.sendall(request)
             if half_close:
                 connection.shutdown(socket.SHUT_WR)
-            received = b""
-            try:
-                while chunk := connection.recv(65536):
-                    received += chunk
-            except ConnectionResetError:
-                pass
-        return split_answer(received)
+            return receive(connection)
 
     def request_lines(self):
         """The records of the request log so far."""
@@ -203,6 +197,17 @@ class Gateway:
         errors = self.stderr.read_bytes()
         assert not REPORT.search(errors), f"a sanitizer reported: {errors[-6000:].decode(errors='replace')}"
         assert self.process.returncode == 0, f"sluice ended with {self.process.returncode}: {errors[-4000:].decode(errors='replace')}"
+
+
+def receive(connection):
+    """All until the gateway closes: status (None without an answer), headers in lower case, body."""
+    received = b""
+    try:
+        while chunk := connection.recv(65536):
+            received += chunk
+    except ConnectionResetError:
+        pass
+    return split_answer(received)
 
 
 def split_answer(received):

@@ -3,9 +3,9 @@ import concurrent.futures
 
 import pytest
 
-from conftest import NUMBERS, TEMPLATE, start_gateway
+from conftest import start_gateway
 from gateway import SLOWNESS, assert_problem, token, write_secret
-from test_customers import LOGIN_KEY, Office
+from office import LOGIN_KEY, opened
 from wait import eventually
 
 WAREHOUSE = """
@@ -34,16 +34,8 @@ def bearer(name, scope=ALL, **claims):
 
 @pytest.fixture(scope="module")
 def office(postgres, tmp_path_factory):
-    database = postgres.clone(f"analytics_{next(NUMBERS)}", TEMPLATE)
-    postgres.query(database, WAREHOUSE)
-    one = Office(postgres, database, tmp_path_factory.mktemp("office"), SCHEMAS)
-    for name in ("anna", "bert"):
-        one.ok("add", name)
-        one.as_customer(name, OWN.format(name))
-    yield one
-    for name in ("anna", "bert"):
-        one.erase(name)
-    postgres.drop(database)
+    with opened(postgres, tmp_path_factory, "analytics", ("anna", "bert"), WAREHOUSE, SCHEMAS, OWN) as one:
+        yield one
 
 
 def begin(folder, postgres, redis, office, changes=None):
@@ -56,6 +48,7 @@ def begin(folder, postgres, redis, office, changes=None):
 TIERS = {"test": {"rates": [{"rate": "100000/s", "burst": 100000}], "quotas": []},
          "small": {"rates": [{"rate": "100000/s", "burst": 100000}], "quotas": [], "budget": {"rows": 1000}},
          "paged": {"rates": [{"rate": "100000/s", "burst": 100000}], "quotas": [], "page": 10},
+         "tight": {"rates": [{"rate": "100000/s", "burst": 100000}], "quotas": [], "budget": {"rows": 100}, "job_budget": {"rows": 1000}, "page": 150},
          "few": {"rates": [{"rate": "100000/s", "burst": 100000}], "quotas": [], "upload": {"relations": 2}}}
 
 
@@ -220,6 +213,27 @@ def test_a_plan_over_the_budget_is_not_made(own, clean):
     problem = assert_problem(put(own, "big", sql, bearer_=bearer("anna", tier="small"), **{"as": "table"}), 422, "over-budget")
     assert "1000" in problem["detail"]
     assert_problem(own.get("/v1/analytics/big", bearer=bearer("anna")), 404)
+
+
+def test_a_view_that_could_not_be_read_is_not_made(own, clean):
+    sql = "select " + ",".join(f"id c{n}" for n in range(600)) + " from uploads.sales " + "x" * 60  # the database writes that name before each column
+    assert len(sql) < 8192
+    before = own.get("/v1/datasets/analytics.wide", bearer=bearer("anna")).status_code
+    answer = put(own, "wide", sql)
+    assert before == 404 and "24576" in assert_problem(answer, 422, "invalid-sql")["detail"]
+    assert_problem(own.get("/v1/analytics/wide", bearer=bearer("anna")), 404)
+    assert put(own, "wide", "select id from uploads.sales").status_code == 201
+    assert_problem(put(own, "wide", sql), 422, "invalid-sql")
+    assert list(rows(own, "wide", "?limit=1")[0]) == ["id"]  # as it was
+    assert put(own, "wide", sql, **{"as": "table"}).status_code == 200
+    assert len(rows(own, "wide", "?limit=1")[0]) == 600
+
+
+def test_a_version_is_told_after_a_change_and_not_in_lists(own, clean):
+    for kind in ("view", "table"):
+        assert put(own, "told", "select 1 as id", **{"as": kind}).json()["version"].isdigit()
+        assert "version" not in own.json("/v1/analytics/told", bearer=bearer("anna"))
+        assert all("version" not in one for one in own.json("/v1/analytics", bearer=bearer("anna"))["analytics"])
 
 
 def test_a_quota_of_relations_holds(own, clean):

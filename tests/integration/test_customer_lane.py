@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from conftest import NUMBERS, TEMPLATE, start_gateway
+from conftest import start_gateway
 from gateway import SLOWNESS, assert_problem, token, write_secret
-from test_customers import LOGIN_KEY, Office, password_of
+from office import LOGIN_KEY, opened, password_of
 from wait import eventually
 
 WAREHOUSE = """
@@ -38,16 +38,8 @@ def bearer(name):
 
 @pytest.fixture(scope="module")
 def office(postgres, tmp_path_factory):
-    database = postgres.clone(f"lane_{next(NUMBERS)}", TEMPLATE)
-    postgres.query(database, WAREHOUSE)
-    one = Office(postgres, database, tmp_path_factory.mktemp("office"), {"warehouse": CHANGES["warehouse"]})
-    for name in ("anna", "bert"):
-        one.ok("add", name)
-        one.as_customer(name, OWN.format(name))
-    yield one
-    for name in ("anna", "bert"):
-        one.erase(name)
-    postgres.drop(database)
+    with opened(postgres, tmp_path_factory, "lane", ("anna", "bert"), WAREHOUSE, {"warehouse": CHANGES["warehouse"]}, OWN) as one:
+        yield one
 
 
 def begin(folder, postgres, redis, office, customers=None):

@@ -3,7 +3,7 @@ import urllib.parse
 
 import pytest
 
-from dialect_every import SCOPE, address, by_psql, every, parse, refused, same_rows  # noqa: F401
+from dialect_every import SCOPE, address, by_psql, every, parse  # noqa: F401
 from gateway import assert_problem, token
 
 EXACT = {"Prefer": "count=exact"}

@@ -6,9 +6,9 @@ import subprocess
 
 import pytest
 
-from conftest import NUMBERS, TEMPLATE, start_gateway
-from gateway import check_problem, split_answer, token, write_secret
-from test_customers import LOGIN_KEY, Office
+from conftest import NUMBERS, start_gateway
+from gateway import check_problem, receive, token, write_secret
+from office import LOGIN_KEY, opened
 from wait import eventually, free_port
 
 WHO = "ingrid"
@@ -22,12 +22,8 @@ def bearer(scope="datasets:read uploads:write", who=WHO):
 
 @pytest.fixture(scope="module")
 def office(postgres, tmp_path_factory):
-    database = postgres.clone(f"ingest_{next(NUMBERS)}", TEMPLATE)
-    one = Office(postgres, database, tmp_path_factory.mktemp("office"))
-    one.ok("add", WHO)
-    yield one
-    one.erase(WHO)
-    postgres.drop(database)
+    with opened(postgres, tmp_path_factory, "ingest", (WHO,)) as one:
+        yield one
 
 
 class Ingest:
@@ -49,21 +45,12 @@ class Ingest:
         lines = (f"{method} {path or f'/v1/uploads/{name}'} HTTP/1.1", "Host: lake", *((f"Authorization: Bearer {bearer()}",) if auth else ()), *lines)
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
-    def answer(self, connection):
-        received = b""
-        try:
-            while chunk := connection.recv(65536):
-                received += chunk
-        except ConnectionResetError:
-            pass
-        return split_answer(received)
-
     def send(self, data, more=()):
         with self.connect() as connection:
             connection.sendall(data)
             for piece in more:
                 connection.sendall(piece)
-            return self.answer(connection)
+            return receive(connection)
 
     def put(self, name, body, *lines):
         return self.send(self.head(name, f"Content-Length: {len(body)}", *lines) + body)
@@ -139,7 +126,7 @@ def test_who_may_not_upload_is_told_so_before_the_body_is_read(ingest, name, fra
         connection.sendall(ingest.head(name, framing, *lines, auth=False))
         if "chunked" in framing:
             connection.sendall(b"ffffffffff\r\n")
-        answer = ingest.answer(connection)
+        answer = receive(connection)
     check_problem(answer[1]["content-type"], answer[2], status, kind)
     assert answer[1]["connection"] == "close"
     eventually(ingest.is_idle, says="an idle listener")
@@ -148,7 +135,7 @@ def test_who_may_not_upload_is_told_so_before_the_body_is_read(ingest, name, fra
     with ingest.connect(buffer=8192) as connection:
         connection.sendall(ingest.head(name, framing, *lines, auth=False))
         flood(connection)
-        assert ingest.answer(connection)[0] in (status, None)
+        assert receive(connection)[0] in (status, None)
     eventually(ingest.is_idle, says="an idle listener")
     assert 0 < ingest.metric("body_bytes_total") - quiet < BAR
     assert ingest.rows(name) is None
@@ -208,7 +195,7 @@ def test_a_pipelined_request_is_not_read_as_one(ingest, name):
 def test_the_log_has_the_callers_address(ingest, name):
     with ingest.connect() as connection:
         connection.sendall(ingest.head(name, f"Content-Length: {len(SALES)}") + SALES)
-        status, headers, _ = ingest.answer(connection)
+        status, headers, _ = receive(connection)
     line = eventually(lambda: next((one for one in ingest.gateway.request_lines() if one["request_id"] == headers["x-request-id"]), None), says="the record")
     assert status == 201 and line["address"] == "127.0.0.1" and line["operation"] == "putUpload"
 
@@ -235,7 +222,7 @@ def test_a_body_larger_than_max_body_is_413(ingests, name):
     one = ingests({"max_body": "64KB"})
     with one.connect() as connection:
         connection.sendall(one.head(name, "Content-Length: 65537", "Expect: 100-continue"))
-        status, headers, body = one.answer(connection)
+        status, headers, body = receive(connection)
     assert "65536" in check_problem(headers["content-type"], body, 413, "body-too-large")["detail"] and status == 413
     assert one.metric("body_bytes_total") == 0
     big = b"id\n" + b"1\n" * 40000
@@ -245,7 +232,7 @@ def test_a_body_larger_than_max_body_is_413(ingests, name):
             connection.sendall(chunked(big))
         except OSError:
             pass
-        status, headers, body = one.answer(connection)
+        status, headers, body = receive(connection)
     assert status == 413, body
     assert one.rows(name) is None
     assert one.put(name, b"id\n" + b"1\n" * 32000)[0] == 201
@@ -255,7 +242,7 @@ def test_a_slow_sender_is_cut_and_leaves_nothing(ingests, name):
     one = ingests({"min_receive_rate": "100MB", "deadline": "3s"})  # a window of one second
     with one.connect() as connection:
         connection.sendall(one.head(name, f"Content-Length: {len(SALES)}") + SALES[:100])
-        status, headers, body = one.answer(connection)
+        status, headers, body = receive(connection)
     assert status == 408, body
     assert "bytes a second" in check_problem(headers["content-type"], body, status)["detail"]
     assert one.rows(name) is None
@@ -265,7 +252,7 @@ def test_a_body_that_does_not_end_before_the_deadline_is_cut(ingests, name):
     one = ingests({"min_receive_rate": 0, "deadline": "500ms"})
     with one.connect() as connection:
         connection.sendall(one.head(name, f"Content-Length: {len(SALES)}") + SALES[:100])
-        status, headers, body = one.answer(connection)
+        status, headers, body = receive(connection)
     assert status == 408, body
     assert "did not end" in check_problem(headers["content-type"], body, status)["detail"]
     assert one.rows(name) is None
@@ -279,7 +266,7 @@ def test_seventy_connections_at_sixty_four_are_all_served(ingests, name):
         for connection in waiting:
             connection.sendall(one.head(name, "Content-Length: 5", auth=False))
         for connection in waiting:
-            assert one.answer(connection)[0] == 401
+            assert receive(connection)[0] == 401
             connection.close()
     finally:
         for connection in waiting:
@@ -294,11 +281,11 @@ def test_one_customer_has_half_of_the_connections_at_most(ingests, name):
         first.sendall(one.head(name, f"Content-Length: {len(SALES)}") + SALES[:3000])
         eventually(lambda: one.metric("body_bytes_total") >= 3000, says="the body's begin")
         second.sendall(one.head(name + "_2", f"Content-Length: {len(SALES)}"))
-        status, headers, body = one.answer(second)
+        status, headers, body = receive(second)
         assert status == 503, body
         assert check_problem(headers["content-type"], body, status)["type"].endswith(":overloaded")
         first.sendall(SALES[3000:])
-        status, _, body = one.answer(first)
+        status, _, body = receive(first)
     assert status == 201, body
 
 
@@ -310,7 +297,7 @@ def test_a_drain_lets_a_load_finish(ingests, name):
         one.gateway.terminate()
         assert idle.recv(1) == b""
         connection.sendall(SALES[3000:])
-        status, _, body = one.answer(connection)
+        status, _, body = receive(connection)
     assert status == 201, body
     assert one.gateway.process.wait(20) == 0
 
@@ -321,7 +308,7 @@ def test_a_drain_that_takes_too_long_cancels_the_load(ingests, office, name):
         connection.sendall(one.head(name, f"Content-Length: {len(SALES)}") + SALES[:3000])
         eventually(lambda: one.metric("body_bytes_total") >= 3000, says="the body's begin")
         one.gateway.terminate()
-        status, _, _ = one.answer(connection)
+        status, _, _ = receive(connection)
     assert status in (503, None)
     assert one.gateway.process.wait(20) == 0
     assert office.as_customer(WHO, "select count(*) from sluice.upload where name = %s", (name,)) == [(0,)]
@@ -355,11 +342,11 @@ def test_tls_with_the_listeners_certificate(ingests, name, tmp_path):
     context.check_hostname = False
     with context.wrap_socket(one.connect()) as connection:
         connection.sendall(one.head(name, "Transfer-Encoding: chunked") + chunked(SALES))
-        status, _, body = one.answer(connection)
+        status, _, body = receive(connection)
     assert status == 201 and b'"rows":5000' in body.replace(b" ", b"")
     with context.wrap_socket(one.connect()) as connection:
         connection.sendall(one.head(name, "Content-Length: 10737418240", auth=False))
-        assert one.answer(connection)[0] == 401
+        assert receive(connection)[0] == 401
     with one.connect() as connection:
         connection.sendall(one.head(name, "Content-Length: 5"))
-        assert one.answer(connection)[0] is None
+        assert receive(connection)[0] is None

@@ -110,10 +110,38 @@ def test_limit_and_offset_count_and_the_tiers_page_does_not(own, clean):
     assert done(own, begun(submit(own, "select id from uploads.sales", tier="paged")))["rows"] == 300
 
 
-def test_a_plan_over_the_budget_may_be_a_job(own, clean):
-    sql = "select a.id from uploads.sales a, uploads.sales b"
-    assert_problem(own.get("/v1/query", method="POST", json={"sql": sql}, bearer=bearer("anna", tier="small")), 422, "over-budget")
-    assert done(own, begun(submit(own, sql, tier="small")))["rows"] == 90000
+MANY = "select a.id from uploads.sales a, uploads.sales b"
+
+
+def test_a_plan_over_the_budget_becomes_a_job_unless_the_caller_is_strict(own, clean):
+    asked = submit(own, MANY, tier="small")
+    unasked = submit(own, MANY, tier="small", prefer="count=none")
+    assert asked.headers["Preference-Applied"] == "respond-async" and "Preference-Applied" not in unasked.headers
+    assert "lane=customer" in unasked.headers["Sluice-Plan"]
+    assert [done(own, begun(one))["rows"] for one in (asked, unasked)] == [90000, 90000]
+    assert "1000" in assert_problem(submit(own, MANY, tier="small", prefer="handling=strict"), 422, "over-budget")["detail"]
+    begun(submit(own, MANY, tier="small", prefer="respond-async, handling=strict"))
+    assert submit(own, "select id from uploads.sales", tier="small", prefer="count=none").status_code == 200
+    named = submit(own, "select a.id, :word as word from uploads.sales a, uploads.sales b where a.id < :most", {"word": "it's", "most": 100}, tier="small", prefer="count=none", limit=5000, offset=1)
+    job = done(own, begun(named))
+    assert job["parameters"] == {"word": "it's", "most": 100} and job["rows"] == 5000
+    assert get(own, job, path="/result?limit=1&select=word").json() == [{"word": "it's"}]
+
+
+def test_jobs_have_a_budget_of_their_own(own, clean):
+    for prefer in ("count=none", "respond-async"):
+        detail = assert_problem(submit(own, MANY, tier="tight", prefer=prefer), 422, "over-budget")["detail"]
+        assert "job" in detail and "1000" in detail  # of all its rows, not of the tier's page
+    assert "100;" in assert_problem(submit(own, MANY, tier="tight", prefer="handling=strict"), 422, "over-budget")["detail"]
+    job = done(own, begun(submit(own, "select id from uploads.sales", tier="tight", prefer="count=none")))
+    assert job["rows"] == 300  # a page of the tier has 150
+    assert own.json("/v1/jobs", bearer=bearer("anna"))["jobs"] != []
+
+
+def test_mistakes_and_strangers_are_told_before_a_plan_becomes_a_job(own, clean):
+    assert_problem(submit(own, MANY, tier="small", who="carl", prefer="count=none"), 403, "unregistered-customer")
+    assert_problem(submit(own, MANY + ", uploads.nothing c", tier="small", prefer="count=none"), 422, "invalid-sql")
+    assert own.json("/v1/jobs", bearer=bearer("anna"))["jobs"] == []
 
 
 def test_mistakes_are_told_before_there_is_a_job(own, clean):
@@ -195,6 +223,8 @@ def test_a_view_that_is_replaced_while_the_job_waits_is_checked_again(own, clean
 def test_jobs_are_bounded(own, clean, office):
     jobs = [begun(submit(own, LONG)) for _ in range(10)]
     assert "10 jobs" in assert_problem(submit(own, LONG), 409, "conflict")["detail"]
+    assert "10 jobs" in assert_problem(submit(own, MANY, tier="small", prefer="count=none"), 409, "conflict")["detail"]
+    assert submit(own, "select 1 as one", tier="small", prefer="count=none").json() == [{"one": 1}]
     states = lambda: sorted(one["state"] for one in own.json("/v1/jobs", bearer=bearer("anna"))["jobs"])
     eventually(lambda: states() == ["running"] * 2 + ["waiting"] * 8, within=20 * SLOWNESS, says="two that run")
     assert delete(own, jobs[-1]).status_code == 204
@@ -237,6 +267,24 @@ def test_each_operation_has_its_scope_and_its_customer(own, path, method):
 def test_an_id_that_is_none_is_a_mistake(own, job):
     for path, method in (("", "GET"), ("", "DELETE"), ("/result", "GET")):
         assert get(own, job, path=path, method=method).status_code in (400, 404)
+
+
+def test_a_full_queue_of_jobs_is_busy_and_answers_at_once_go_on(postgres, redis, office, tmp_path):
+    one = begin(tmp_path, postgres, redis, office, {"limits": {"default_tier": "test", "tiers": TIERS}, "jobs": {"threads": 1, "queue": 1}})
+    try:
+        jobs = [begun(submit(one, LONG))]
+        eventually(lambda: get(one, jobs[0]).json()["state"] == "running", within=20 * SLOWNESS, says="one that runs")
+        jobs.append(begun(submit(one, LONG, who="bert")))
+        for prefer in ("respond-async", "count=none"):
+            refused = submit(one, MANY, tier="small", prefer=prefer)
+            assert_problem(refused, 503)
+            assert int(refused.headers["Retry-After"]) > 0 and "Location" not in refused.headers
+        assert submit(one, "select 1 as one", tier="small", prefer="count=none").json() == [{"one": 1}]
+        assert len(one.json("/v1/jobs", bearer=bearer("anna"))["jobs"]) == 1
+        for job, who in zip(jobs, ("anna", "bert")):
+            assert delete(one, job, who).status_code == 204
+    finally:
+        one.stop()
 
 
 def test_results_expire(postgres, redis, office, tmp_path):

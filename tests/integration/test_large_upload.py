@@ -19,7 +19,7 @@ import pytest
 
 from conftest import TEMPLATE, start_gateway
 from gateway import BINARY, RELEASE_BINARY, token, write_secret
-from test_customers import LOGIN_KEY, Office
+from office import LOGIN_KEY, Office
 from wait import eventually, free_port
 
 CUSTOMER = "vast"

@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from conftest import NUMBERS, TEMPLATE, start_gateway
-from gateway import assert_problem, merge, token, write_secret
+from gateway import assert_problem, token, write_secret
 from wait import eventually
 
 WRITER_PASSWORD = "of the writer of the tests"

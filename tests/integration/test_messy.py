@@ -9,7 +9,7 @@ import pytest
 
 from conftest import NUMBERS, TEMPLATE, start_gateway
 from gateway import ROOT, assert_problem, quote, token, write_secret
-from test_customers import LOGIN_KEY, Office
+from office import LOGIN_KEY, Office
 
 FOLDER = Path(ROOT) / "tests/messy"
 ENTRIES = json.loads((FOLDER / "expected.json").read_text(encoding="utf-8"))

@@ -3,7 +3,6 @@ import csv
 import datetime
 import statistics
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 

@@ -69,9 +69,11 @@ def test_a_large_result_streams(own):
 
 def test_a_plan_over_the_budget_is_refused_and_shown(own):
     sql = "select a.id from uploads.sales a, uploads.sales b"
-    assert "1000" in assert_problem(query(own, sql, tier="small"), 422, "over-budget")["detail"]
+    assert "1000" in assert_problem(query(own, sql, tier="small", headers={"Prefer": "handling=strict"}), 422, "over-budget")["detail"]
+    assert ok(query(own, sql, tier="tight", path="/v1/query/plan", limit=2000))["verdict"] == "job"
+    assert ok(query(own, "select id from uploads.sales", tier="tight", path="/v1/query/plan"))["verdict"] == "job"
     plan = ok(query(own, sql, tier="small", path="/v1/query/plan"))
-    assert (plan["target"], plan["lane"], plan["verdict"]) == ("analytics", "customer", "refused") and plan["narrow"] and plan["estimate"]["rows"] > 1000
+    assert (plan["target"], plan["lane"], plan["verdict"]) == ("analytics", "customer", "job") and plan["narrow"] and plan["estimate"]["rows"] > 1000
     plan = ok(query(own, "select id from uploads.sales where id = :id", {"id": 1}, path="/v1/query/plan"))
     assert plan["verdict"] == "runs" and plan["parameters"] == ["inferred"] and "$1" in plan["sql"]
 

@@ -12,7 +12,7 @@ import pytest
 
 from conftest import make_template, start_gateway
 from gateway import ROOT, token, write_secret
-from test_customers import LOGIN_KEY, Office
+from office import LOGIN_KEY, Office
 from wait import eventually
 
 FOLDER = ROOT.parent / "shared/data"

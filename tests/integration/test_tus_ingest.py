@@ -12,8 +12,8 @@ import pytest
 import clients
 from conftest import start_gateway
 from gateway import split_answer, write_secret
-from test_customers import LOGIN_KEY
-from test_tus import NAMES, OFFSET_STREAM, SALES, SESSIONS, begun, bearer, encode, office, offset_of, patch, rows, tus  # noqa: F401 (office is a fixture)
+from office import LOGIN_KEY
+from test_tus import NAMES, OFFSET_STREAM, SALES, begun, bearer, office, patch, rows, tus  # noqa: F401 (office is a fixture)
 from wait import eventually, free_port
 
 CUTS = 3

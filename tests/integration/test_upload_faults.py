@@ -15,7 +15,7 @@ import requests
 
 from conftest import TEMPLATE, start_gateway
 from gateway import token, write_secret
-from test_customers import LOGIN_KEY, Office
+from office import LOGIN_KEY, Office
 from wait import eventually, free_port
 
 WRITER_PASSWORD = "of the writer of the faults"

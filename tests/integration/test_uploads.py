@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import itertools
 import json
+import re
 import subprocess
 import threading
 
@@ -12,7 +13,7 @@ import pytest
 
 from conftest import NUMBERS, TEMPLATE, start_gateway
 from gateway import assert_problem, token, write_secret
-from test_customers import LOGIN_KEY, Office
+from office import LOGIN_KEY, Office
 from wait import eventually
 
 SALES = b"id,day,amount,code\n1,2024-01-01,1.50,007\n2,2024-01-02,2.25,008\n"
@@ -384,3 +385,39 @@ def test_a_load_that_does_not_end_holds_no_drain_up(postgres, redis, office, tmp
         assert waiting.exception(10) is not None or waiting.result().status_code == 503
         cursor.execute("rollback")
     assert office.query(f"select count(*) from upanna_uploads.{name}")[0][0] == 2
+
+
+@pytest.fixture
+def asked(postgres, office):
+    """What the database was asked since the last call, a list for each connection of a customer's: one entry a round trip."""
+    postgres.query("postgres", f"alter database \"{office.database}\" set log_statement = 'all'")
+    at = postgres.log.stat().st_size
+
+    def read():
+        nonlocal at
+        with open(postgres.log, encoding="utf-8", errors="replace") as log:
+            log.seek(at)
+            lines = log.read().splitlines()
+            at = log.tell()
+        connections = {}
+        for line in lines:
+            said = re.search(r"\[(\d+)\] LOG: +(?:statement|execute <unnamed>): (.*)", line)
+            if said:
+                connections.setdefault(said[1], []).append(said[2])
+        return [one for one in connections.values() if any("sluice.upload" in said or "c.quota_bytes" in said for said in one)]
+
+    yield read
+    postgres.query("postgres", f"alter database \"{office.database}\" reset log_statement")
+
+
+@pytest.mark.parametrize("query, most", [("", 15), ("?mode=append", 9), ("?mode=upsert", 15)])
+def test_a_small_file_takes_one_connection_and_few_round_trips(api, name, asked, query, most):
+    body = b"id,day,amount\n" + b"".join(b"%d,2024-01-01,1.5\n" % n for n in range(10))
+    assert put(api, name, body, "?key=id").status_code == 201
+    asked()
+    if query == "?mode=append":
+        body = body.replace(b"\n", b"\n9", 10)
+    assert put(api, name, body, query).status_code == 200
+    connections = asked()
+    assert len(connections) == 1, connections
+    assert len(connections[0]) <= most, (len(connections[0]), connections[0])

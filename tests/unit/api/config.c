@@ -223,9 +223,12 @@ static void assert_same_limits(const struct config *one, const struct config *ot
             SAME(limits.tiers[i].quotas[k].limit);
             SAME(limits.tiers[i].quotas[k].per_month);
         }
-        SAME(limits.tiers[i].budget_cost);
-        SAME(limits.tiers[i].budget_rows);
-        SAME(limits.tiers[i].budget_bytes);
+        SAME(limits.tiers[i].budget.cost);
+        SAME(limits.tiers[i].budget.rows);
+        SAME(limits.tiers[i].budget.bytes);
+        SAME(limits.tiers[i].job_budget.cost);
+        SAME(limits.tiers[i].job_budget.rows);
+        SAME(limits.tiers[i].job_budget.bytes);
         SAME(limits.tiers[i].page);
         SAME(limits.tiers[i].upload_bytes);
         SAME(limits.tiers[i].upload_relations);
@@ -382,15 +385,19 @@ static void a_tier_has_a_budget_and_a_page(void **state)
 {
     struct config *config =
         load(MINIMAL "limits:\n  tiers:\n    free: {budget: {cost: 2.5e5, rows: 1000000, bytes: 64MB},"
-                     " page: 5000}\n    rest: {budget: {rows: 7}}\n    none: {budget: null}\n"
+                     " page: 5000}\n    rest: {budget: {rows: 7}, job_budget: {cost: 9e6, rows: 8, bytes: 1GB}}\n    "
+                     "none: {budget: null}\n"
                      "cache: {answers: 0, answer_max: 256KB}\n");
     const struct config_tier *tiers = config->limits.tiers;
-    assert_true(tiers[0].budget_cost == 250000.0);
-    assert_int_equal(tiers[0].budget_rows, 1000000);
-    assert_int_equal(tiers[0].budget_bytes, 64 << 20);
+    assert_true(tiers[0].budget.cost == 250000.0);
+    assert_int_equal(tiers[0].budget.rows, 1000000);
+    assert_int_equal(tiers[0].budget.bytes, 64 << 20);
     assert_int_equal(tiers[0].page, 5000);
-    assert_true(tiers[1].budget_cost == 0.0 && tiers[1].budget_bytes == 0 && tiers[1].budget_rows == 7);
-    assert_true(tiers[2].budget_cost == 0.0 && tiers[2].budget_rows == 0 && tiers[2].page == 0);
+    assert_true(tiers[1].budget.cost == 0.0 && tiers[1].budget.bytes == 0 && tiers[1].budget.rows == 7);
+    assert_true(tiers[1].job_budget.cost == 9e6 && tiers[1].job_budget.rows == 8);
+    assert_int_equal(tiers[1].job_budget.bytes, 1 << 30);
+    assert_true(tiers[2].job_budget.cost == 0.0 && tiers[2].job_budget.rows == 0 && tiers[2].job_budget.bytes == 0);
+    assert_true(tiers[2].budget.cost == 0.0 && tiers[2].budget.rows == 0 && tiers[2].page == 0);
     assert_int_equal(config->cache.answers, 0);
     assert_int_equal(config->cache.answer_max, 262144);
     config_free(config);
@@ -448,10 +455,10 @@ static void secrets_come_from_a_file_or_the_environment(void **state)
                          unset = {.environment = "SLUICE_TEST_NOTHING", .key = "redis.password"},
                          missing = {.file = "/nonexistent/secret", .key = "redis.password"};
     assert_int_equal(config_secret_read(&file, &secret, &failure), STATUS_OK);
-    assert_string_equal(buffer_c_string(&secret), "from the file");
+    assert_string_equal(secret.data, "from the file");
     buffer_clear(&secret);
     assert_int_equal(config_secret_read(&environment, &secret, &failure), STATUS_OK);
-    assert_string_equal(buffer_c_string(&secret), "from the environment");
+    assert_string_equal(secret.data, "from the environment");
     buffer_clear(&secret);
     assert_int_equal(config_secret_read(&none, &secret, &failure), STATUS_OK);
     assert_int_equal(secret.size, 0);
@@ -464,6 +471,10 @@ static void secrets_come_from_a_file_or_the_environment(void **state)
     assert_int_not_equal(config_secret_read(&file, &secret, &failure), STATUS_OK);
     assert_int_equal(secret.size, 0);
     unlink(path);
+    buffer_free(&secret);
+    buffer_init(&secret, 8); /* nor is one cut that is too long, and taken for the whole */
+    assert_int_equal(config_secret_read(&environment, &secret, &failure), STATUS_TOO_LARGE);
+    assert_non_null(strstr(failure.message, "redis.password: the secret is longer than the 8 bytes allowed"));
     buffer_free(&secret);
 }
 

@@ -140,6 +140,8 @@ static const struct mistake mistakes[] = {
     {"limits: {address: {rate: 50/s}}\n", "5: limits.address.burst: ", "is missing"},
     {"limits: {address: {rate: 50/s, burst: 1, exempt: [x]}}\n", "5: limits.address.exempt: ", "networks like"},
     {"limits:\n  tiers:\n    free: {budget: 5}\n", "7: limits.tiers.free.budget: ", "needs keys and values"},
+    {"limits: {tiers: {free: {job_budget: {row: 1}}}}\n",
+     "5: limits.tiers.free.job_budget.row: ", "did you mean rows?"},
     {"limits: {tiers: {free: {budget: {row: 1}}}}\n", "5: limits.tiers.free.budget.row: ", "did you mean rows?"},
     {"limits: {tiers: {free: {budget: {cost: -1}}}}\n", "5: limits.tiers.free.budget.cost: ", "PostgreSQL's units"},
     {"limits: {tiers: {free: {budget: {cost: 1e999}}}}\n", "5: limits.tiers.free.budget.cost: ", "0 for no limit"},

@@ -214,6 +214,31 @@ static void the_distance_counts_changes_and_far_texts_are_far(void **state)
     assert_int_equal(text_distance(TEXT("abcdefghijklmnopqrstuvwxyzabcdef"), TEXT("a")), SIZE_MAX);
 }
 
+static void every_character_is_written_as_the_utf8_that_is_read_back(void **state)
+{
+    for (uint32_t code = 0; code <= 0x10FFFF; code++) {
+        char out[4];
+        bool valid, is_surrogate = code >= 0xD800 && code <= 0xDFFF;
+        size_t size = text_utf8_write(code, out);
+        assert_int_equal(size, code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4);
+        if (!is_surrogate)
+            assert_int_equal(text_utf8_sequence(text_of(out, size), &valid), size);
+        assert_true(is_surrogate || valid);
+        uint32_t back = size == 1 ? (unsigned char)out[0] : (unsigned char)out[0] & (0x7Fu >> size);
+        for (size_t i = 1; i < size; i++)
+            back = back << 6 | ((unsigned char)out[i] & 0x3Fu);
+        assert_int_equal(back, code);
+    }
+}
+
+static void what_is_trimmed_of_lines_loses_every_space_at_its_ends_and_none_within(void **state)
+{
+    assert_true(text_equal(text_trim_lines(TEXT(" \t\r\n a b\n c\r\n ")), TEXT("a b\n c")));
+    assert_true(text_equal(text_trim_lines(TEXT("a\f")), TEXT("a\f")));
+    assert_int_equal(text_trim_lines(TEXT("\n \r\t")).size, 0);
+    assert_int_equal(text_trim_lines(TEXT_NONE).size, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +252,8 @@ int main(void)
         cmocka_unit_test(comparing_knows_ascii_case_only),
         cmocka_unit_test(trimming_takes_spaces_and_tabs_only),
         cmocka_unit_test(utf8_of_one_to_four_bytes_is_judged_as_rfc_3629_says),
+        cmocka_unit_test(every_character_is_written_as_the_utf8_that_is_read_back),
+        cmocka_unit_test(what_is_trimmed_of_lines_loses_every_space_at_its_ends_and_none_within),
         cmocka_unit_test(an_ill_formed_sequence_is_measured_as_its_maximal_subpart),
         cmocka_unit_test(one_bad_byte_is_found_at_any_place_of_a_long_text),
     };

@@ -4,19 +4,6 @@
 static struct redis *redis, *neighbour_redis;
 static struct cache *cache, *neighbour;
 
-static int start_server(void **state)
-{
-    loop = loop_create();
-    redis_server_start();
-    return 0;
-}
-
-static int stop_server(void **state)
-{
-    redis_server_stop();
-    return 0;
-}
-
 static int set_up(void **state)
 {
     if (redis_server.pid == 0)
@@ -243,5 +230,5 @@ int main(void)
         TEST(who_waits_for_redis_may_leave),
         TEST(a_cache_may_end_while_redis_is_asked),
     };
-    return cmocka_run_group_tests(tests, start_server, stop_server);
+    return cmocka_run_group_tests(tests, redis_server_set_up, redis_server_tear_down);
 }

@@ -86,6 +86,20 @@ static void what_is_not_there_and_what_is_denied_have_the_same_words(void **stat
     assert_null(strstr(first.words, "anna_"));
 }
 
+static void what_is_shared_is_said_to_be_read_elsewhere(void **state)
+{
+    struct relations relations = anna();
+    const struct sql_check_mistake refused = {.position = 15, .message = "of the checker's own"};
+    struct relations_mistake mistake;
+    (void)state;
+    relations.refused_schema = TEXT("shared");
+    relations.refused_name = TEXT("given");
+    relations_refused(&relations, STATUS_INVALID, &refused, &mistake);
+    assert_int_equal(mistake.status, STATUS_INVALID);
+    assert_non_null(strstr(mistake.words, "shared.given is not read in SQL"));
+    assert_non_null(strstr(mistake.words, "/v1/datasets/shared.OWNER.NAME"));
+}
+
 static void a_value_of_the_data_is_not_repeated(void **state)
 {
     const struct sql_checked checked = {.relation_count = 0};
@@ -132,6 +146,7 @@ int main(void)
         cmocka_unit_test(other_names_lead_nowhere),
         cmocka_unit_test(a_bare_name_leads_nowhere_without_the_first_schemas_scope),
         cmocka_unit_test(what_is_not_there_and_what_is_denied_have_the_same_words),
+        cmocka_unit_test(what_is_shared_is_said_to_be_read_elsewhere),
         cmocka_unit_test(a_value_of_the_data_is_not_repeated),
         cmocka_unit_test(only_what_the_sql_is_to_blame_for_is_told),
         cmocka_unit_test(a_budget_is_told_with_what_the_plan_takes),

@@ -14,19 +14,6 @@ static const struct limit_tier thousand_a_second = {"fast", {RATE("second", 1000
 static const struct limit_tier fast_with_quota = {
     "quota", {RATE("second", 1000, 1000, 1000), QUOTA("day", 300, LIMIT_DAY)}, 2};
 
-static int start_server(void **state)
-{
-    loop = loop_create();
-    redis_server_start();
-    return 0;
-}
-
-static int stop_server(void **state)
-{
-    redis_server_stop();
-    return 0;
-}
-
 /* Quotas count by the day in UTC: a test that begins seconds before midnight would see two of them. */
 static void avoid_midnight(void)
 {
@@ -470,5 +457,5 @@ int main(void)
         TEST(a_limiter_may_end_with_calls_on_their_way_and_leases_in_hand),
         TEST(every_key_in_redis_has_the_prefix_and_an_end),
     };
-    return cmocka_run_group_tests(tests, start_server, stop_server);
+    return cmocka_run_group_tests(tests, redis_server_set_up, redis_server_tear_down);
 }

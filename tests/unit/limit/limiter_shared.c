@@ -13,19 +13,6 @@ static const struct limit_tier thousand_a_second = {"fast", {RATE("second", 1000
 /* Nearly nothing comes back while a test runs: its bucket holds what it gave. */
 static const struct limit_tier still = {"still", {RATE("second", 10, 1000, 300)}, 1};
 
-static int start_server(void **state)
-{
-    loop = loop_create();
-    redis_server_start();
-    return 0;
-}
-
-static int stop_server(void **state)
-{
-    redis_server_stop();
-    return 0;
-}
-
 static int set_up(void **state)
 {
     if (redis_server.pid == 0)
@@ -342,5 +329,5 @@ int main(void)
         TEST(calls_that_change_workers_use_the_bucket_up),
         TEST(workers_on_threads_share_leases_and_keep_the_rate),
     };
-    return cmocka_run_group_tests(tests, start_server, stop_server);
+    return cmocka_run_group_tests(tests, redis_server_set_up, redis_server_tear_down);
 }

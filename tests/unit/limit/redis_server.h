@@ -103,6 +103,20 @@ static inline void redis_server_stop(void)
     rmdir(redis_server.folder);
 }
 
+/* For a group of tests. */
+static inline int redis_server_set_up(void **state)
+{
+    loop = loop_create();
+    redis_server_start();
+    return 0;
+}
+
+static inline int redis_server_tear_down(void **state)
+{
+    redis_server_stop();
+    return 0;
+}
+
 /* A connection that is up, unless the server is not running. */
 static inline struct redis *redis_connect(uint32_t timeout_ms)
 {

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "sql_check_allowed.h"
 #include "sql_check_refused.h"
@@ -340,9 +341,37 @@ static void a_view_of_psql_is_checked_as_pg_get_viewdef_writes_it(void **state)
     }
 }
 
+static void a_copy_needs_nothing_of_what_it_was_made_from(void **state)
+{
+    struct trial trial = try(TEXT("select s.id, :word from uploads.odd s, weather where id > :least"));
+    struct sql_checked copy;
+    struct arena arena, narrow;
+    (void)state;
+    assert_int_equal(trial.status, STATUS_OK);
+    arena_init(&arena, NULL, 0, 1 << 20);
+    arena_init(&narrow, NULL, 0, 64);
+    assert_int_equal(sql_checked_copy(&trial.checked, &arena, &copy), STATUS_OK);
+    assert_int_equal(sql_checked_copy(&trial.checked, &narrow, &(struct sql_checked){.sql = TEXT_NONE}),
+                     STATUS_TOO_LARGE);
+    char *sql = strdup(trial.checked.sql.data);
+    arena_free(&trial.arena);
+    assert_string_equal(copy.sql.data, sql);
+    free(sql);
+    assert_int_equal(copy.parameter_count, 2);
+    assert_true(text_equal(copy.parameters[0], TEXT("word")) && text_equal(copy.parameters[1], TEXT("least")));
+    assert_int_equal(copy.relation_count, 2);
+    assert_true(text_equal(copy.relations[0].real_schema, TEXT("acme_uploads")));
+    assert_true(text_equal(copy.relations[0].real_name, TEXT("odd_real")));
+    assert_null(copy.relations[1].schema.data);
+    assert_true(text_equal(copy.relations[1].name, TEXT("weather")));
+    arena_free(&arena);
+    arena_free(&narrow);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_copy_needs_nothing_of_what_it_was_made_from),
         cmocka_unit_test(allowed_sql_is_written_back_with_real_names),
         cmocka_unit_test(what_is_written_back_is_a_view_that_is_written_back_as_itself),
         cmocka_unit_test(everything_else_is_refused_with_its_place),

@@ -35,6 +35,7 @@ static const struct {
     {"select * from weather tablesample system (1)", "TABLESAMPLE", 35},
     {"select current_user", "current_user and its like are not allowed in a que", 8},
     {"select xmlelement(name x)", "XML", 8},
+    {"select * from shared.anna.given", "shared.anna.given is not read in SQL", 15},
     {"select * from a.b.c", "the relation c is named with a database: leave tha", 15},
     {"select * into x from weather", "SELECT INTO", 1},
     {"create table x as select 1", "CREATE TABLE AS", 1},

@@ -385,7 +385,7 @@ static void quotas_are_kept(void **state)
     trial->order.relation = TEXT("second");
     trial->order.dataset = TEXT("uploads.second");
     trial->order.quota_relations = 1;
-    refused(trial, "a\n1\n", STATUS_TOO_LARGE, "2 uploads, and 1 are allowed");
+    refused(trial, "a\n1\n", STATUS_TOO_LARGE, "2 uploads and analyses, and 1 are allowed");
     trial = trial_new();
     trial->order.quota_relations = 1;
     trial->order.quota_bytes = 64 << 10;
@@ -398,8 +398,31 @@ static void quotas_are_kept(void **state)
         buffer_printf(&large, "%d,%d\n", i, i);
     trial = trial_new();
     trial->order.quota_bytes = 64 << 10;
-    refused(trial, buffer_c_string(&large), STATUS_TOO_LARGE, "are allowed; delete an upload first");
+    refused(trial, buffer_c_string(&large), STATUS_TOO_LARGE, "are allowed; delete something first");
     buffer_free(&large);
+    /* Analyses count as uploads do, and what has its name already is no relation more. */
+    lake_script(lake.admin, "create view acme_analytics.doubled as select qty * 2 as twice from acme_uploads.sales;"
+                            "alter view acme_analytics.doubled owner to sluice_c_acme;"
+                            "create table acme_analytics.wide as select repeat('x', 1000) as x from"
+                            " generate_series(1, 1000)");
+    trial = trial_new();
+    trial->order.relation = TEXT("second");
+    trial->order.dataset = TEXT("uploads.second");
+    trial->order.quota_relations = 3;
+    refused(trial, "a\n1\n", STATUS_TOO_LARGE, "4 uploads and analyses, and 3 are allowed");
+    trial = trial_new();
+    trial->order.quota_relations = 1;
+    trial_ok(trial, "id,qty\n1,12\n");
+    trial_free(trial);
+    trial = trial_new();
+    trial->order.quota_bytes = 1 << 20;
+    refused(trial, "id,qty\n1,13\n", STATUS_TOO_LARGE, "bytes, and 1048576 are allowed");
+    lake_script(lake.admin, "update sluice.customer set quota_bytes = 0 where customer_id = 'acme'");
+    trial = trial_new();
+    trial->order.quota_bytes = 1 << 20;
+    trial_ok(trial, "id,qty\n1,13\n");
+    trial_free(trial);
+    lake_script(lake.admin, "update sluice.customer set quota_bytes = null where customer_id = 'acme'");
 }
 
 static void members_that_come_late_are_columns_whose_first_rows_are_null(void **state)

@@ -1,6 +1,7 @@
 #include "upload/sessions.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -21,12 +23,60 @@
 static char folder[] = "/tmp/sluice-sessions-XXXXXX";
 static struct sessions *sessions;
 static struct failure failure;
+static struct spool_space *space;
 static const struct session_owner acme = {{"acme", 4}, {"user-1", 6}};
+
+/* The disk, by what is asked of it. */
+static char disk_steps[512];
+static bool no_sync;
+
+static void note_step(const char *what, const char *path)
+{
+    const char *name = strrchr(path, '/');
+    const char *ending = name != NULL ? strrchr(name, '.') : NULL;
+    size_t at = strlen(disk_steps);
+    snprintf(disk_steps + at, sizeof(disk_steps) - at, "%s%s %s", at != 0 ? ", " : "", what,
+             ending != NULL ? ending : "folder");
+}
+
+/* In the place of libc's, for sessions*.c. */
+int fsync(int fd)
+{
+    char link[64], path[256];
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    ssize_t size = readlink(link, path, sizeof(path) - 1);
+    path[size > 0 ? size : 0] = '\0';
+    note_step("sync", path);
+    if (no_sync && strstr(disk_steps, "rename") != NULL) {
+        errno = EIO;
+        return -1;
+    }
+    return (int)syscall(SYS_fsync, fd);
+}
+
+int rename(const char *from, const char *to)
+{
+    note_step("rename", to);
+    return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
+}
+
+/* Who is no customer any more; "?": not known. */
+static const char *gone_customer = "";
+
+static enum status ask_gone(void *context, const struct text *customers, size_t count, bool *gone, struct failure *why)
+{
+    for (size_t i = 0; i < count; i++)
+        gone[i] = text_equal(customers[i], text_from_string(gone_customer));
+    return strcmp(gone_customer, "?") == 0 ? STATUS_UNAVAILABLE : STATUS_OK;
+}
 
 static void open_sessions(void)
 {
-    struct sessions_options options = {.folder = folder, .bytes = 1000, .each = 3, .all = 6, .lifetime_s = DAY_S};
     failure = (struct failure){0};
+    if (space == NULL)
+        assert_int_equal(spool_space_create(folder, 2000, &space, &failure), STATUS_OK);
+    struct sessions_options options = {
+        .folder = folder, .space = space, .each = 3, .all = 6, .lifetime_s = DAY_S, .gone = ask_gone};
     assert_int_equal(sessions_create(&options, &sessions, &failure), STATUS_OK);
 }
 
@@ -361,6 +411,144 @@ static void told_lengths_share_a_space(void **state)
     assert_int_equal(sessions_statistics(sessions).bytes, 1000);
 }
 
+static void sessions_and_loads_share_one_bound(void **state)
+{
+    char id[SESSIONS_ID_SIZE];
+    struct spool *spool = NULL;
+    begin("acme", 700, id);
+    assert_int_equal(spool_space_used(space), 700);
+    assert_int_equal(spool_open(space, &spool, &failure), STATUS_OK);
+    char bytes[1300] = {0};
+    assert_int_equal(spool_write(spool, text_of(bytes, sizeof(bytes)), &failure), STATUS_OK);
+    assert_int_equal(spool_write(spool, TEXT("x"), &failure), STATUS_TOO_LARGE);
+    assert_int_equal(sessions_begin(sessions, acme, TEXT_NONE, 1, id, &failure), STATUS_TOO_LARGE);
+    assert_int_equal(sessions_statistics(sessions).open, 1);
+    spool_close(spool);
+    assert_int_equal(sessions_begin(sessions, acme, TEXT_NONE, 1, id, &failure), STATUS_OK);
+    assert_int_equal(spool_space_used(space), 701);
+}
+
+static void a_restart_counts_the_open_ones_again_and_an_end_gives_its_bytes_back(void **state)
+{
+    char id[SESSIONS_ID_SIZE], other[SESSIONS_ID_SIZE];
+    begin("acme", 4, id);
+    begin("acme", 50, other);
+    restart();
+    assert_int_equal(spool_space_used(space), 54);
+    struct session *session = hold(id);
+    assert_int_equal(receive(session, TEXT("0123"), STATUS_OK, NULL), STATUS_OK);
+    assert_int_equal(session_end(session, TEXT("{}"), &failure), STATUS_OK);
+    session_release(session);
+    assert_int_equal(spool_space_used(space), 50);
+    restart();
+    assert_int_equal(spool_space_used(space), 50);
+    session_remove(hold(id));
+    assert_int_equal(spool_space_used(space), 50);
+    session_remove(hold(other));
+    assert_int_equal(spool_space_used(space), 0);
+}
+
+static void a_session_is_on_the_disk_with_its_names_before_it_is_told(void **state)
+{
+    char id[SESSIONS_ID_SIZE];
+    disk_steps[0] = '\0';
+    begin("acme", 4, id);
+    assert_string_equal(disk_steps, "sync .part, sync .new, rename .json, sync folder");
+    struct session *session = hold(id);
+    disk_steps[0] = '\0';
+    assert_int_equal(session_end(session, TEXT("{}"), &failure), STATUS_OK);
+    assert_string_equal(disk_steps, "sync .new, rename .json, sync folder");
+    session_release(session);
+}
+
+static void a_session_whose_names_are_not_on_the_disk_has_not_begun(void **state)
+{
+    char id[SESSIONS_ID_SIZE];
+    disk_steps[0] = '\0';
+    no_sync = true;
+    assert_int_equal(sessions_begin(sessions, acme, TEXT_NONE, 4, id, &failure), STATUS_FAILED);
+    no_sync = false;
+    assert_int_equal(files(), 0);
+    assert_int_equal(sessions_statistics(sessions).open, 0);
+    assert_int_equal(spool_space_used(space), 0);
+}
+
+static void a_refused_session_tells_the_reason_until_it_expires_and_takes_no_space(void **state)
+{
+    const struct text reason = TEXT("{\"problem\":\"invalid-file\",\"line\":3}");
+    char id[SESSIONS_ID_SIZE], path[128];
+    struct stat about_file;
+    begin("acme", 4, id);
+    struct session *session = hold(id);
+    assert_int_equal(receive(session, TEXT("0123"), STATUS_OK, NULL), STATUS_OK);
+    assert_int_equal(session_refuse(session, reason, &failure), STATUS_OK);
+    session_release(session);
+    restart();
+    session = hold(id);
+    assert_true(session_about(session).ended);
+    assert_true(session_about(session).refused);
+    assert_true(text_equal(session_about(session).result, reason));
+    session_release(session);
+    path_of(id, ".part", path);
+    assert_int_equal(stat(path, &about_file), 0);
+    assert_int_equal(about_file.st_size, 0);
+    assert_int_equal(spool_space_used(space), 0);
+    age(id, DAY_S + 1);
+    restart();
+    assert_int_equal(files(), 0);
+}
+
+static void what_a_customer_that_is_gone_had_is_swept(void **state)
+{
+    char id[SESSIONS_ID_SIZE], second[SESSIONS_ID_SIZE], held[SESSIONS_ID_SIZE], other[SESSIONS_ID_SIZE];
+    begin("acme", 4, id);
+    begin("acme", 4, second);
+    begin("acme", 4, held);
+    begin("other", 4, other);
+    struct session *session = hold(held);
+    gone_customer = "?"; /* the database is away */
+    sessions_sweep_customers(sessions);
+    assert_int_equal(files(), 8);
+    gone_customer = "acme";
+    sessions_sweep_customers(sessions);
+    assert_int_equal(files(), 4);
+    session_release(session);
+    sessions_sweep_customers(sessions);
+    gone_customer = "";
+    assert_int_equal(files(), 2);
+    assert_int_equal(sessions_statistics(sessions).open, 1);
+    assert_int_equal(spool_space_used(space), 4);
+}
+
+static void a_customers_sessions_are_erased_from_outside(void **state)
+{
+    char id[SESSIONS_ID_SIZE], held[SESSIONS_ID_SIZE], other[SESSIONS_ID_SIZE];
+    struct sessions_erased erased;
+    begin("acme", 10, id);
+    begin("acme", 10, held);
+    begin("other", 10, other);
+    struct session *session = hold(id);
+    assert_int_equal(receive(session, TEXT("0123"), STATUS_OK, NULL), STATUS_OK);
+    session_release(session);
+    session = hold(held);
+    assert_int_equal(sessions_erase(folder, TEXT("acme"), false, &erased, &failure), STATUS_OK);
+    assert_int_equal(erased.count, 1);
+    assert_int_equal(erased.bytes, 4);
+    assert_int_equal(erased.held, 1);
+    assert_int_equal(files(), 6);
+    assert_int_equal(sessions_erase(folder, TEXT("acme"), true, &erased, &failure), STATUS_OK);
+    assert_int_equal(erased.count, 1);
+    assert_int_equal(files(), 4);
+    session_release(session);
+    assert_int_equal(sessions_erase("/nowhere/at-all", TEXT("acme"), true, &erased, &failure), STATUS_NOT_FOUND);
+    /* Whoever serves them finds it out. */
+    gone_customer = "acme";
+    sessions_sweep_customers(sessions);
+    gone_customer = "";
+    assert_int_equal(sessions_statistics(sessions).open, 1);
+    assert_int_equal(files(), 2);
+}
+
 static void of_ended_sessions_the_youngest_are_remembered(void **state)
 {
     char ids[4][SESSIONS_ID_SIZE];
@@ -486,6 +674,9 @@ static int make(void **state)
 static int drop(void **state)
 {
     sessions_destroy(sessions);
+    assert_int_equal(spool_space_used(space), 0);
+    spool_space_destroy(space);
+    space = NULL;
     empty_folder();
     return 0;
 }
@@ -509,6 +700,13 @@ int main(void)
         TEST(the_sweep_leaves_what_is_held_and_what_went_on),
         TEST(a_customer_has_a_bounded_number_of_open_sessions),
         TEST(told_lengths_share_a_space),
+        TEST(sessions_and_loads_share_one_bound),
+        TEST(a_restart_counts_the_open_ones_again_and_an_end_gives_its_bytes_back),
+        TEST(a_session_is_on_the_disk_with_its_names_before_it_is_told),
+        TEST(a_session_whose_names_are_not_on_the_disk_has_not_begun),
+        TEST(a_refused_session_tells_the_reason_until_it_expires_and_takes_no_space),
+        TEST(what_a_customer_that_is_gone_had_is_swept),
+        TEST(a_customers_sessions_are_erased_from_outside),
         TEST(of_ended_sessions_the_youngest_are_remembered),
         TEST(what_a_killed_process_left_half_made_is_dropped),
         TEST(a_file_that_is_none_of_ours_is_no_session),

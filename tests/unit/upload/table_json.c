@@ -1,30 +1,8 @@
-#include "tests/unit/upload/transcript.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-
-#include <cmocka.h>
+#include "tests/unit/upload/transcript_assert.h"
 
 #define WANTED ". A JSON file is an array of objects ([{…}, {…}]) or one object; objects one a line are NDJSON\n"
 
-static void assert_bounded(size_t row_max, struct text file, const char *expected)
-{
-    static const size_t pieces[] = {0, 1, 2, 3, 7, 64};
-    for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
-        struct transcript transcript = {0};
-        buffer_init(&transcript.out, (size_t)1 << 24);
-        struct table_reader *reader = table_json_create(&transcript_handlers, &transcript);
-        assert_non_null(reader);
-        if (row_max != 0)
-            reader->row_max = row_max;
-        transcript_feed(reader, &transcript, file, pieces[i]);
-        assert_string_equal(buffer_c_string(&transcript.out), expected);
-        buffer_free(&transcript.out);
-    }
-}
-
-#define assert_json(file, expected) assert_bounded(0, TEXT(file), (expected))
+#define assert_json(file, expected) assert_transcript(table_json_create, 0, TEXT(file), (expected))
 
 static void an_array_of_objects_is_rows_with_the_lines_they_begin_in(void **state)
 {
@@ -88,11 +66,11 @@ static void an_array_without_objects_has_no_columns(void **state)
 
 static void objects_too_long_are_bad_rows_and_passed_over(void **state)
 {
-    assert_bounded(8, TEXT("[{\"a\":12},\n{\"a\":\"x}\\\\\\\"}\n\",\"b\":{}},\n{\"a\":3}]"),
-                   "= a\n1: #12\n!2: is longer than 8 bytes <{\"a\":\"x}>\n4: #3\n");
-    assert_bounded(8, TEXT("[{\"a\":1234567}"),
-                   "!1: is longer than 8 bytes <{\"a\":123>\n"
-                   "invalid: the array does not end: ] is missing behind line 1\n");
+    assert_transcript(table_json_create, 8, TEXT("[{\"a\":12},\n{\"a\":\"x}\\\\\\\"}\n\",\"b\":{}},\n{\"a\":3}]"),
+                      "= a\n1: #12\n!2: is longer than 8 bytes <{\"a\":\"x}>\n4: #3\n");
+    assert_transcript(table_json_create, 8, TEXT("[{\"a\":1234567}"),
+                      "!1: is longer than 8 bytes <{\"a\":123>\n"
+                      "invalid: the array does not end: ] is missing behind line 1\n");
 }
 
 static void an_object_of_a_hundred_megabytes_is_one_bad_row_in_bounded_memory(void **state)

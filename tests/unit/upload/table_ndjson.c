@@ -1,28 +1,6 @@
-#include "tests/unit/upload/transcript.h"
+#include "tests/unit/upload/transcript_assert.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-
-#include <cmocka.h>
-
-static void assert_bounded(size_t row_max, struct text file, const char *expected)
-{
-    static const size_t pieces[] = {0, 1, 2, 3, 7, 64};
-    for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
-        struct transcript transcript = {0};
-        buffer_init(&transcript.out, (size_t)1 << 24);
-        struct table_reader *reader = table_ndjson_create(&transcript_handlers, &transcript);
-        assert_non_null(reader);
-        if (row_max != 0)
-            reader->row_max = row_max;
-        transcript_feed(reader, &transcript, file, pieces[i]);
-        assert_string_equal(buffer_c_string(&transcript.out), expected);
-        buffer_free(&transcript.out);
-    }
-}
-
-#define assert_ndjson(file, expected) assert_bounded(0, TEXT(file), (expected))
+#define assert_ndjson(file, expected) assert_transcript(table_ndjson_create, 0, TEXT(file), (expected))
 
 /* One line behind a good one: a bad row for `reason`. */
 static void assert_bad(const char *line, const char *reason)
@@ -32,7 +10,7 @@ static void assert_bad(const char *line, const char *reason)
     buffer_init(&expected, 1 << 20);
     buffer_printf(&file, "{\"a\":1}\n%s\n", line);
     buffer_printf(&expected, "= a\n1: #1\n!2: %s <%s>\n", reason, line);
-    assert_bounded(0, buffer_text(&file), buffer_c_string(&expected));
+    assert_transcript(table_ndjson_create, 0, buffer_text(&file), buffer_c_string(&expected));
     buffer_free(&file);
     buffer_free(&expected);
 }
@@ -160,7 +138,7 @@ static void nesting_is_bounded(void **state)
     struct buffer expected;
     buffer_init(&expected, 1 << 16);
     buffer_printf(&expected, "= a\n1: %.126s\n", line + at);
-    assert_bounded(0, text_from_string(line), buffer_c_string(&expected));
+    assert_transcript(table_ndjson_create, 0, text_from_string(line), buffer_c_string(&expected));
     buffer_free(&expected);
     memset(line + at, '[', 64);
     memset(line + at + 64, ']', 64);
@@ -196,9 +174,9 @@ static void a_file_without_an_object_is_refused(void **state)
 
 static void lines_too_long_are_bad_rows_and_passed_over(void **state)
 {
-    assert_bounded(8, TEXT("{\"a\":12}\n{\"a\":123}\n{\"a\":3}\n{\"a\":12345678901234567890}"),
-                   "= a\n1: #12\n!2: is longer than 8 bytes; NDJSON has an object a line <{\"a\":123>\n3: #3\n"
-                   "!4: is longer than 8 bytes; NDJSON has an object a line <{\"a\":123>\n");
+    assert_transcript(table_ndjson_create, 8, TEXT("{\"a\":12}\n{\"a\":123}\n{\"a\":3}\n{\"a\":12345678901234567890}"),
+                      "= a\n1: #12\n!2: is longer than 8 bytes; NDJSON has an object a line <{\"a\":123>\n3: #3\n"
+                      "!4: is longer than 8 bytes; NDJSON has an object a line <{\"a\":123>\n");
 }
 
 static void columns_are_bounded_and_a_row_of_many_names_is_bad(void **state)
