@@ -61,8 +61,8 @@ static void nulls_are_stripped_as_json_strip_nulls_does(void **state)
         "select null::int a, 1 b, null::text c, 2 d",
         "select null::int a, null::int b",
         "select 1 a, null::int b",
-        "select '{\"a\": null, \"b\": {\"c\": null}, \"d\": [null, {\"e\": null, \"f\": 1}], \"g\": \"null\"}'::jsonb "
-        "j",
+        ("select '{\"a\": null, \"b\": {\"c\": null}, \"d\": [null, {\"e\": null, \"f\": 1}], \"g\": \"null\"}'::jsonb "
+         "j"),
         "select ' { \"a\" : null , \"b\" : 1 , \"c\" : null } '::json j, '[ null , 1 ]'::json k, 'null'::json l",
         "select '{\"a\\\"\": null, \"b:\": \"null,}\", \"\": null, \"c\": \",\"}'::json j",
         "select array[null, 1] a, '{}'::int[] b, array['{\"a\": null}'::jsonb, null] c, 'null'::jsonb d, true e",

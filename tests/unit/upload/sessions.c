@@ -602,8 +602,8 @@ static void what_a_killed_process_left_half_made_is_dropped(void **state)
 static void a_file_that_is_none_of_ours_is_no_session(void **state)
 {
     static const char *const contents[] = {"", "{", "[]", "{\"customer\":\"acme\"}",
-                                           "{\"customer\":\"acme\",\"subject\":\"x\",\"length\":-1,\"metadata\":\"\","
-                                           "\"ended\":false,\"result\":\"\"}"};
+                                           ("{\"customer\":\"acme\",\"subject\":\"x\",\"length\":-1,\"metadata\":\"\","
+                                            "\"ended\":false,\"result\":\"\"}")};
     char id[SESSIONS_ID_SIZE];
     struct session *session;
     begin("acme", 4, id);
