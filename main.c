@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -16,12 +17,12 @@
 #include "api/config.h"
 #include "api/customers_admin.h"
 #include "api/migrate.h"
+#include "api/mint.h"
+#include "api/revocations_admin.h"
 #include "api/server.h"
-#include "auth/tokens.h"
-#include "base/clock.h"
-#include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "drivers/postgres_session.h"
 #include "handlers/handlers.h"
 
@@ -46,9 +47,12 @@ enum { EXIT_USAGE = 2 };
 
 /* What the options of all commands say. */
 struct options {
-    const char *config, *customer, *tier, *scope, *subject, *kid, *lifetime, *key;
+    const char *config, *customer, *subject;
     bool offline;
+    struct mint_order mint;       /* of `token` */
     struct customers_order order; /* of `customer` */
+    enum { TOKEN_PRINT, TOKEN_REVOKE, TOKEN_LIST } token_action;
+    struct revocation_wish wish; /* of `token revoke` */
 };
 
 static enum status read_config(const struct options *options, struct config **config)
@@ -95,6 +99,14 @@ static bool no_signal_yet(void)
     return sigpending(&pending) == 0 && !sigismember(&pending, SIGTERM) && !sigismember(&pending, SIGINT);
 }
 
+/* Secrets are in memory: no core file, no ptrace by the same user, and /proc/PID/ is root's. */
+static void forbid_dumps(void)
+{
+    const struct rlimit none = {0, 0};
+    prctl(PR_SET_DUMPABLE, 0);
+    setrlimit(RLIMIT_CORE, &none); /* where core_pattern is a pipe this does not count, but the former does */
+}
+
 static int serve(const struct options *options)
 {
     struct config *config;
@@ -104,8 +116,10 @@ static int serve(const struct options *options)
     int signal_number;
     if (read_config(options, &config) != STATUS_OK)
         return EXIT_FAILURE;
-    prctl(PR_SET_DUMPABLE, 0); /* secrets are in memory: no core file, no ptrace by the same user */
+    if (!config->server.core_dumps)
+        forbid_dumps();
     block_signals(&signals);
+    notify_open();
     keep_freed_memory();
     log_start(STDERR_FILENO, config->log.level);
     enum status status = server_create(config, handlers_all, handlers_count, no_signal_yet, &server, &failure);
@@ -114,14 +128,17 @@ static int serve(const struct options *options)
         if (status == STATUS_OK) {
             log_event(LOG_INFO, "started", "sluice " SLUICE_VERSION " serves on %s with %u workers, admin on %s",
                       config->server.listen.text, config->server.workers, config->server.admin.text);
+            notify_ready();
             while (sigwait(&signals, &signal_number) == 0 && signal_number == SIGHUP)
                 log_event(LOG_WARNING, "no_reload",
                           "SIGHUP: the configuration is read at the start only; restart to change it");
             log_event(LOG_INFO, "draining", "signal %d: finishing what is in flight", signal_number);
         }
+        notify_stopping();
         server_drain(server);
         server_destroy(server);
     }
+    notify_close();
     log_stop();
     config_free(config);
     if (status == STATUS_UNAVAILABLE && !no_signal_yet())
@@ -200,55 +217,18 @@ static int customer(const struct options *options)
 
 /* token */
 
-/* Units of a token's lifetime. */
-static bool parse_lifetime(const char *text, int64_t *seconds)
+static enum status revocations(const struct options *options, const struct config *config, struct failure *failure)
 {
-    size_t size = strlen(text);
-    int64_t unit = 1;
-    if (size != 0 && text[size - 1] >= 'a')
-        unit = text[--size] == 's' ? 1 : text[size] == 'm' ? 60 : text[size] == 'h' ? 3600 : 0;
-    return unit != 0 && text_to_int64(text_of(text, size), seconds) && *seconds > 0 && *seconds <= 366 * 86400 / unit &&
-           (*seconds *= unit, true);
-}
-
-static const struct config_key *choose_key(const struct config *config, const char *kid)
-{
-    for (size_t i = 0; i < config->auth.key_count; i++)
-        if (kid == NULL || strcmp(config->auth.keys[i].kid, kid) == 0)
-            return &config->auth.keys[i];
-    return NULL;
-}
-
-static enum status mint(const struct options *options, const struct config *config, struct failure *failure)
-{
-    const struct config_key *key = choose_key(config, options->kid);
-    struct tokens_grant grant = {config->auth.issuer,
-                                 config->auth.audience,
-                                 options->subject,
-                                 config->auth.customer_claim,
-                                 options->customer,
-                                 config->auth.tier_claim,
-                                 options->tier,
-                                 options->scope,
-                                 clock_wall_us() / 1000000,
-                                 3600};
-    struct buffer secret, token;
-    if (key == NULL)
-        return failure_set(failure, STATUS_INVALID, "auth.keys in %s has no such key; --kid names one",
-                           options->config);
-    if (options->lifetime != NULL && !parse_lifetime(options->lifetime, &grant.lifetime_s))
-        return failure_set(failure, STATUS_INVALID, "--lifetime needs a duration like 900s, 60m or 12h");
-    if (options->lifetime == NULL && grant.lifetime_s > config->auth.max_lifetime_s)
-        grant.lifetime_s = config->auth.max_lifetime_s;
-    buffer_init(&secret, 65536);
-    buffer_init(&token, 65536);
-    enum status status = file_read_secret(options->key != NULL ? options->key : key->file, &secret, failure);
-    if (status == STATUS_OK)
-        status = tokens_mint(&grant, key->kid, key->algorithm, buffer_text(&secret), &token, failure);
-    if (status == STATUS_OK)
-        printf("%.*s\n", (int)token.size, token.data);
-    buffer_free(&secret);
-    buffer_free(&token);
+    struct postgres_session *session = NULL;
+    struct revocation_wish wish = options->wish;
+    wish.customer = options->customer;
+    wish.subject = options->subject;
+    enum status status = open_owner(config, &session, failure);
+    if (status == STATUS_OK && options->token_action == TOKEN_LIST)
+        status = revocations_list(session, options->order.json, stdout, failure);
+    else if (status == STATUS_OK)
+        status = revocations_revoke(config, session, &wish, stdout, failure);
+    postgres_session_close(session);
     return status;
 }
 
@@ -258,7 +238,11 @@ static int token(const struct options *options)
     struct failure failure = {0};
     if (read_config(options, &config) != STATUS_OK)
         return EXIT_FAILURE;
-    enum status status = mint(options, config, &failure);
+    struct mint_order order = options->mint;
+    order.customer = options->customer;
+    order.subject = options->subject != NULL ? options->subject : options->customer;
+    enum status status = options->token_action == TOKEN_PRINT ? mint_print(config, &order, stdout, &failure)
+                                                              : revocations(options, config, &failure);
     config_free(config);
     return status == STATUS_OK ? EXIT_SUCCESS : fail("token", &failure);
 }
@@ -312,23 +296,21 @@ struct command {
     const char *name;
     const char *arguments, *help;
     int (*run)(const struct options *options);
-    bool needs_customer;
 };
 #define CONFIG_HELP "  --config FILE      the configuration; " DEFAULT_CONFIG " unless told\n"
 static const struct command commands[] = {
-    {"serve", "", "Serves the API until SIGTERM or SIGINT, then finishes what is in flight.\n\n" CONFIG_HELP, serve,
-     false},
+    {"serve", "", "Serves the API until SIGTERM or SIGINT, then finishes what is in flight.\n\n" CONFIG_HELP, serve},
     {"check", "",
      "Checks the configuration and lists every mistake with its line. Then asks the database, where it can be\n"
      "reached, for the catalog that results, and warns of datasets that can't be served well.\n"
      "Ends with 1 for a mistake of the file and for a schema that is not there; not for a warning, nor\n"
      "for a database that is away.\n\n" CONFIG_HELP "  --offline          checks the file alone\n",
-     check, false},
+     check},
     {"migrate", "",
      "Brings the database's schema `sluice` up to date, as database.admin.user, and sets the reader's and the\n"
      "writer's password.\n"
      "Run again, it changes nothing.\n\n" CONFIG_HELP,
-     migrate, false},
+     migrate},
     {"customer", "add|set|remove NAME, or list",
      "add     makes a customer whole: role, password, schemas, grants on the warehouse. Run again, it mends what is\n"
      "        missing, and grants what has come to the warehouse since.\n"
@@ -341,19 +323,24 @@ static const struct command commands[] = {
      "  --print-login      (set) prints its login as variables for psql: a secret\n"
      "  --json             (list) prints JSON\n"
      "  --yes              (remove) really\n",
-     customer, false},
-    {"token", "",
-     "Prints a token, signed with a key of auth.keys. For development: an identity provider makes the real "
-     "ones.\n\n" CONFIG_HELP "  --customer NAME    whose token it is; required\n"
-     "  --subject NAME     who uses it; the customer unless told\n"
+     customer},
+    {"token", "[revoke, or revocations]",
+     "Prints a token, signed with a key of auth.issuers. For development: an identity provider makes the real ones.\n"
+     "revoke       makes tokens invalid on every gateway of this database, within a second. Not taken back.\n"
+     "revocations  prints what is revoked.\n\n" CONFIG_HELP
+     "  --customer NAME    whose token it is; required. (revoke) whose tokens\n"
+     "  --subject NAME     who uses it; the customer unless told. (revoke) of that subject alone\n"
      "  --tier TIER        none unless told: then limits.default_tier counts\n"
      "  --scope \"A B\"      what it may do; \"regions:read datasets:read\" unless told\n"
      "  --lifetime TIME    like 900s, 60m, 12h; 1h unless told\n"
-     "  --kid KID          the key of auth.keys; the first one unless told\n"
-     "  --key FILE         the private key as PEM, where auth.keys has the public one\n",
-     token, true},
-    {"health", "", "Asks the running server's admin listener; ends with 0 if it is ready.\n\n" CONFIG_HELP, health,
-     false},
+     "  --kid KID          the key of auth.issuers; the first one unless told\n"
+     "  --key FILE         the private key as PEM, where auth.issuers has the public one\n"
+     "  --jti ID           (revoke) that one token, instead of a customer's\n"
+     "  --until TIME       (revoke --jti) its exp; as long as any token may live unless told\n"
+     "  --before TIME      (revoke --customer) what was issued before; now unless told. Like 2030-01-31T12:00:00Z\n"
+     "  --json             (revocations) prints JSON\n",
+     token},
+    {"health", "", "Asks the running server's admin listener; ends with 0 if it is ready.\n\n" CONFIG_HELP, health},
 };
 
 static void usage(FILE *out)
@@ -364,7 +351,7 @@ static void usage(FILE *out)
           "  check              check the configuration, and print the catalog it yields\n"
           "  migrate            bring the database up to date\n"
           "  customer           make, list, change and erase customers\n"
-          "  token              print a token for development\n"
+          "  token              print a token for development, revoke tokens\n"
           "  health             ask a running server whether it is ready\n",
           out);
 }
@@ -378,11 +365,33 @@ static int wrong_usage(const struct command *command, const char *what)
 /* What `customer` shall do, and to whom. */
 static bool read_action(struct options *options, int count, char **words)
 {
-    options->order.tier = options->tier;
+    options->order.tier = options->mint.tier;
     if (count == 0 || !customers_action_of(words[0], &options->order.action))
         return false;
     options->order.name = count == 2 ? words[1] : NULL;
     return count == (options->order.action == CUSTOMERS_LIST ? 1 : 2);
+}
+
+/* What `token` shall do. */
+static bool read_token_action(struct options *options, int count, char **words)
+{
+    if (count == 0)
+        return true;
+    bool revoke = strcmp(words[0], "revoke") == 0;
+    options->token_action = revoke ? TOKEN_REVOKE : TOKEN_LIST;
+    return count == 1 && (revoke || strcmp(words[0], "revocations") == 0);
+}
+
+/* NULL, or what is wrong with what stands behind the command and its options. */
+static const char *read_words(const struct command *command, struct options *options, int count, char **words)
+{
+    if (command->run == customer)
+        return read_action(options, count, words) ? NULL : "needs add NAME, set NAME, remove NAME or list";
+    if (command->run != token)
+        return count == 0 ? NULL : "takes no further arguments";
+    if (!read_token_action(options, count, words))
+        return "needs no word, revoke or revocations";
+    return options->token_action == TOKEN_PRINT && options->customer == NULL ? "--customer is missing" : NULL;
 }
 
 static int run_command(const struct command *command, int count, char **arguments)
@@ -395,6 +404,9 @@ static int run_command(const struct command *command, int count, char **argument
                                           {"kid", required_argument, NULL, 'k'},
                                           {"lifetime", required_argument, NULL, 'l'},
                                           {"key", required_argument, NULL, 'f'},
+                                          {"jti", required_argument, NULL, 'i'},
+                                          {"until", required_argument, NULL, 'm'},
+                                          {"before", required_argument, NULL, 'd'},
                                           {"offline", no_argument, NULL, 'o'},
                                           {"bytes", required_argument, NULL, 'y'},
                                           {"relations", required_argument, NULL, 'r'},
@@ -403,12 +415,13 @@ static int run_command(const struct command *command, int count, char **argument
                                           {"print-login", no_argument, NULL, 'p'},
                                           {"help", no_argument, NULL, 'h'},
                                           {NULL, 0, NULL, 0}};
-    struct options options = {.config = DEFAULT_CONFIG, .scope = "regions:read datasets:read"};
+    struct options options = {.config = DEFAULT_CONFIG, .mint = {.scope = "regions:read datasets:read"}};
     const char **places[256] = {
-        ['c'] = &options.config,  ['u'] = &options.customer,    ['t'] = &options.tier,
-        ['s'] = &options.scope,   ['y'] = &options.order.bytes, ['r'] = &options.order.relations,
-        ['b'] = &options.subject, ['k'] = &options.kid,         ['l'] = &options.lifetime,
-        ['f'] = &options.key};
+        ['c'] = &options.config,     ['u'] = &options.customer,      ['t'] = &options.mint.tier,
+        ['s'] = &options.mint.scope, ['y'] = &options.order.bytes,   ['r'] = &options.order.relations,
+        ['b'] = &options.subject,    ['k'] = &options.mint.kid,      ['l'] = &options.mint.lifetime,
+        ['f'] = &options.mint.key,   ['i'] = &options.wish.token_id, ['m'] = &options.wish.until,
+        ['d'] = &options.wish.before};
     bool *flags[256] = {['o'] = &options.offline,
                         ['j'] = &options.order.json,
                         ['e'] = &options.order.yes,
@@ -425,16 +438,9 @@ static int run_command(const struct command *command, int count, char **argument
         else
             *places[found] = optarg;
     }
-    if (strcmp(command->name, "customer") == 0) {
-        if (!read_action(&options, count - optind, arguments + optind))
-            return wrong_usage(command, "needs add NAME, set NAME, remove NAME or list");
-    } else if (optind != count) {
-        return wrong_usage(command, "takes no further arguments");
-    }
-    if (command->needs_customer && options.customer == NULL)
-        return wrong_usage(command, "--customer is missing");
-    if (options.subject == NULL)
-        options.subject = options.customer;
+    const char *wrong = read_words(command, &options, count - optind, arguments + optind);
+    if (wrong != NULL)
+        return wrong_usage(command, wrong);
     return command->run(&options);
 }
 

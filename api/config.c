@@ -31,6 +31,7 @@ static const struct config_field fields[] = {
     {"server.drain_delay", config_read_milliseconds, AT(server.drain_delay_ms), "0s", 0, HOUR},
     {"server.drain_timeout", config_read_milliseconds, AT(server.drain_timeout_ms), "30s", 0, HOUR},
     {"server.proxy_protocol", config_read_bool, AT(server.proxy_protocol), "false", 0, 0},
+    {"server.core_dumps", config_read_bool, AT(server.core_dumps), "false", 0, 0},
     {"server.trusted_proxies", config_read_networks, AT(server.trusted_proxies), "[]", 0, 0},
     {"server.tls", config_read_tls, 0, "null", 0, 0},
     {"server.ingest.listen", config_read_optional_address, AT(server.ingest.listen), "null", 0, 0},
@@ -40,8 +41,8 @@ static const struct config_field fields[] = {
     {"server.ingest.deadline", config_read_milliseconds, AT(server.ingest.deadline_ms), "6h", 100, 7 * DAY},
     {"cors.origins", config_read_texts, AT(cors.origins), "[]", 0, 0},
     {"cors.max_age", config_read_seconds_unsigned, AT(cors.max_age_s), "600s", 0, DAY},
-    {"database.host", config_read_text, AT(database.host), "127.0.0.1", 0, 0},
     {"database.port", config_read_port, AT(database.port), "5432", 0, 0},
+    {"database.host", config_read_hosts, AT(database.host), "127.0.0.1", 0, 0},
     {"database.name", config_read_text, AT(database.name), "sluice", 0, 0},
     {"database.user", config_read_text, AT(database.user), "sluice_reader", 0, 0},
     {"database.password_file", config_read_optional_text, AT(database.password.file), "null", 0, 0},
@@ -102,17 +103,12 @@ static const struct config_field fields[] = {
     {"redis.database", config_read_int, AT(redis.database), "0", 0, 1024},
     {"redis.prefix", config_read_text, AT(redis.prefix), "\"sluice:\"", 0, 0},
     {"redis.timeout", config_read_milliseconds, AT(redis.timeout_ms), "250ms", 10, 60000},
-    {"auth.issuer", config_read_text, AT(auth.issuer), NULL, 0, 0},
-    {"auth.audience", config_read_text, AT(auth.audience), NULL, 0, 0},
+    {"auth.issuers", config_read_issuers, 0, "[]", 0, 0},
     {"auth.leeway", config_read_seconds, AT(auth.leeway_s), "30s", 0, HOUR},
     {"auth.max_lifetime", config_read_seconds, AT(auth.max_lifetime_s), "24h", 1000, 366 * DAY},
     {"auth.cache", config_read_count, AT(auth.cache), "10000", 16, 10000000},
-    {"auth.claims.customer", config_read_text, AT(auth.customer_claim), "customer", 0, 0},
-    {"auth.claims.tier", config_read_text, AT(auth.tier_claim), "tier", 0, 0},
-    {"auth.keys", config_read_keys, 0, "[]", 0, 0},
-    {"auth.jwks", config_read_jwks, 0, "null", 0, 0},
-    {"auth.allowed_algorithms", config_read_algorithms, AT(auth.allowed_algorithms),
-     "[RS256, RS384, RS512, ES256, ES384, ES512]", 0, 0},
+    {"auth.revocation.max_age", config_read_milliseconds, AT(auth.revocation_max_age_ms), "60s", 2000, DAY},
+    {"auth.revocation.when_unknown", config_read_when_unknown, 0, "serve", 0, 0},
     {"limits.instances", config_read_unsigned, AT(limits.instances), "1", 1, 10000},
     {"limits.address", config_read_address_limit, 0, "{rate: 50/s, burst: 100, exempt: [127.0.0.0/8, \"::1\"]}", 0, 0},
     {"limits.default_tier", config_read_text, AT(limits.default_tier), "free", 0, 0},
@@ -375,7 +371,24 @@ static enum status read_secret(const struct config_secret *secret, struct buffer
         return failure_set(failure, STATUS_INVALID, "%s_env: the environment variable %s is not set", secret->key,
                            secret->environment);
     buffer_append_string(out, value);
-    return STATUS_OK;
+    return out->failed ? failure_set(failure, STATUS_TOO_LARGE, "%s_env: the environment variable %s is too long",
+                                     secret->key, secret->environment)
+                       : STATUS_OK;
+}
+
+void config_secrets_forget(const struct config *config)
+{
+    const struct config_secret *const secrets[] = {
+        &config->database.password,   &config->database.admin_password, &config->database.writer_password,
+        &config->customers.login_key, &config->redis.password,          &config->paging.cursor_key,
+    };
+    for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++) {
+        char *value = secrets[i]->environment != NULL ? getenv(secrets[i]->environment) : NULL;
+        if (value == NULL)
+            continue;
+        explicit_bzero(value, strlen(value));
+        unsetenv(secrets[i]->environment);
+    }
 }
 
 enum status config_secret_read(const struct config_secret *secret, struct buffer *out, struct failure *failure)

@@ -37,6 +37,23 @@ enum status config_secret_read(const struct config_secret *secret, struct buffer
 struct config_key {
     const char *kid, *algorithm, *file;
 };
+/* Whose tokens are taken, and by which keys. One source of keys is set: keys, jwks_file, jwks_url or discovery. */
+struct config_issuer {
+    const char *issuer;
+    const char *const *audiences; /* NULL-terminated */
+    const char *customer_claim;   /* NULL: all are `customer`'s */
+    const char *customer;
+    const char *tier_claim; /* NULL: all have `tier` */
+    const char *tier;
+    const struct config_key *keys;
+    size_t key_count;
+    const char *jwks_file, *jwks_url;
+    const char *discovery; /* the document's address */
+    const char *ca_file;
+    uint32_t refresh_ms, cooldown_ms, timeout_ms;
+    const char *const *allowed_algorithms; /* NULL-terminated; of keys from a JWKS */
+    int line;
+};
 struct config_rate {
     uint64_t tokens, window_ms, burst;
 };
@@ -93,7 +110,7 @@ struct config {
             uint64_t max_body, min_receive_rate; /* bytes; bytes a second */
             uint32_t deadline_ms;
         } ingest;
-        bool proxy_protocol;
+        bool proxy_protocol, core_dumps;
         struct config_networks trusted_proxies;
         const char *tls_certificate, *tls_key, *tls_minimum; /* NULL: no TLS */
     } server;
@@ -102,8 +119,9 @@ struct config {
         uint32_t max_age_s;
     } cors;
     struct {
-        const char *host;
+        const char *host; /* or several, with commas between */
         uint16_t port;
+        const char *ports; /* as many as hosts */
         const char *name, *user, *sslmode, *ca_file, *admin_user;
         struct config_secret password, admin_password;
         uint32_t connect_timeout_ms;
@@ -158,14 +176,12 @@ struct config {
         uint32_t timeout_ms;
     } redis;
     struct {
-        const char *issuer, *audience, *customer_claim, *tier_claim;
+        const struct config_issuer *issuers;
+        size_t issuer_count;
         int64_t leeway_s, max_lifetime_s;
         size_t cache;
-        const struct config_key *keys;
-        size_t key_count;
-        const char *jwks_url, *jwks_file, *jwks_ca_file;
-        uint32_t jwks_refresh_ms, jwks_cooldown_ms, jwks_timeout_ms;
-        const char *const *allowed_algorithms; /* NULL-terminated */
+        uint32_t revocation_max_age_ms;
+        bool revocation_refuses; /* while what is revoked has not been known for longer than that */
     } auth;
     struct {
         uint32_t instances;
@@ -193,6 +209,10 @@ struct config {
         size_t max_limit;
     } paging;
 };
+
+/* Once all that is needed was read, and before there is a second thread: wipes the variables of all secrets, where
+ * /proc/PID/environ shows them, and takes them out of the environment. */
+void config_secrets_forget(const struct config *config);
 
 /* Every mistake of the file is appended to `report`, a line each: "sluice.yaml:12: server.wrokers: unknown key; did you
  * mean workers?". STATUS_INVALID when there is any. STATUS_FAILED: the file could not be read (said in the report too).

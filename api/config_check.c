@@ -48,13 +48,23 @@ static void check_secrets(struct config_reader *reader, const struct yaml_node *
 static void check_auth(struct config_reader *reader, const struct yaml_node *root)
 {
     const struct config *config = reader->config;
-    if (config->auth.key_count == 0 && config->auth.jwks_url == NULL && config->auth.jwks_file == NULL)
-        config_complain(reader, line_of(root, "auth", "keys"), "auth",
-                        "neither keys nor jwks are given: no token could be verified; give one of them");
-    for (size_t i = 0; i < config->auth.key_count; i++)
-        check_file(reader, line_of(root, "auth", "keys"), "auth.keys", config->auth.keys[i].file);
-    check_file(reader, line_of(root, "auth", "jwks"), "auth.jwks.file", config->auth.jwks_file);
-    check_file(reader, line_of(root, "auth", "jwks"), "auth.jwks.ca_file", config->auth.jwks_ca_file);
+    if (config->auth.issuer_count == 0)
+        config_complain(reader, line_of(root, "auth", "issuers"), "auth.issuers",
+                        "is empty: no token could be verified; name who issues them, as sluice.example.yaml shows");
+    for (size_t i = 0; i < config->auth.issuer_count; i++) {
+        const struct config_issuer *issuer = &config->auth.issuers[i];
+        struct config_path path = config_join_item("auth.issuers", i);
+        for (size_t k = 0; k < issuer->key_count; k++)
+            check_file(reader, issuer->line, config_join(path.text, "keys").text, issuer->keys[k].file);
+        bool known = issuer->tier == NULL;
+        for (size_t k = 0; k < config->limits.tier_count; k++)
+            known = known || strcmp(config->limits.tiers[k].name, issuer->tier) == 0;
+        if (!known)
+            config_complain(reader, issuer->line, config_join(path.text, "tier").text,
+                            "%s is not among limits.tiers; add it there or choose another one", issuer->tier);
+        check_file(reader, issuer->line, config_join(path.text, "jwks_file").text, issuer->jwks_file);
+        check_file(reader, issuer->line, config_join(path.text, "ca_file").text, issuer->ca_file);
+    }
 }
 
 static bool is_same(const struct config_address *one, const struct config_address *other)
@@ -121,6 +131,7 @@ static void check_cache(struct config_reader *reader, const struct yaml_node *ro
 
 void config_check(struct config_reader *reader, const struct yaml_node *root)
 {
+    config_finish_hosts(reader);
     check_server(reader, root);
     check_secrets(reader, root);
     check_auth(reader, root);

@@ -34,12 +34,18 @@ void *config_allocate(struct config_reader *reader, size_t count, size_t size);
  */
 bool config_check_keys(struct config_reader *reader, const struct yaml_node *node, const char *path,
                        const char *const *known);
-/* The path of a member, for messages: "limits.tiers" + "free", "auth.keys" + 0. */
+/* The path of a member, for messages: "limits.tiers" + "free", "auth.issuers" + 0. */
 struct config_path {
     char text[160];
 };
 struct config_path config_join(const char *path, const char *member);
 struct config_path config_join_item(const char *path, size_t index);
+/* The text of a member that must be there, or of one that may be missing (then NULL). */
+const char *config_member_text(struct config_reader *reader, const struct yaml_node *node, const char *path,
+                               const char *member, bool required);
+/* Milliseconds, from 100 ms to 24 h. */
+uint32_t config_member_duration(struct config_reader *reader, const struct yaml_node *node, const char *path,
+                                const char *member, uint32_t fallback);
 /* The name among `count` that is nearest to `text`, NULL if none is near. */
 const char *config_nearest(struct text text, const char *const *names, size_t count);
 
@@ -55,14 +61,18 @@ bool config_read_whole(struct config_reader *reader, const struct yaml_node *nod
 typedef void config_read(struct config_reader *reader, const struct config_field *field, const struct yaml_node *node);
 /* config_value.c: scalars and lists of them. */
 config_read config_read_text, config_read_optional_text, config_read_count, config_read_unsigned, config_read_port,
-    config_read_int, config_read_size, config_read_rate, config_read_milliseconds, config_read_seconds,
-    config_read_seconds_unsigned, config_read_bool, config_read_address, config_read_optional_address,
-    config_read_networks, config_read_texts, config_read_level, config_read_relation;
+    config_read_int, config_read_hosts, config_read_size, config_read_rate, config_read_milliseconds,
+    config_read_seconds, config_read_seconds_unsigned, config_read_bool, config_read_address,
+    config_read_optional_address, config_read_networks, config_read_texts, config_read_level, config_read_relation;
 /* config_section.c: what has a structure of its own. */
-config_read config_read_tls, config_read_keys, config_read_jwks, config_read_address_limit, config_read_tiers,
-    config_read_weights, config_read_aggregates, config_read_algorithms;
+config_read config_read_tls, config_read_address_limit, config_read_tiers, config_read_weights, config_read_aggregates;
+/* config_auth.c */
+config_read config_read_issuers, config_read_when_unknown;
 /* config_warehouse.c */
 config_read config_read_schemas, config_read_datasets, config_read_loadable;
+
+/* config_hosts.c: gives database.port to the hosts without one of their own. */
+void config_finish_hosts(struct config_reader *reader);
 
 /* config_check.c: what no key can tell alone. */
 void config_check(struct config_reader *reader, const struct yaml_node *root);

@@ -17,8 +17,7 @@ struct config_path config_join_item(const char *path, size_t index)
     return joined;
 }
 
-/* The text of a member that must be there, or of one that may be missing (then NULL). */
-static const char *member_text(struct config_reader *reader, const struct yaml_node *node, const char *path,
+const char *config_member_text(struct config_reader *reader, const struct yaml_node *node, const char *path,
                                const char *member, bool required)
 {
     const struct yaml_node *value = yaml_get(node, member);
@@ -30,7 +29,7 @@ static const char *member_text(struct config_reader *reader, const struct yaml_n
     return NULL;
 }
 
-static uint32_t member_duration(struct config_reader *reader, const struct yaml_node *node, const char *path,
+uint32_t config_member_duration(struct config_reader *reader, const struct yaml_node *node, const char *path,
                                 const char *member, uint32_t fallback)
 {
     const struct yaml_node *value = yaml_get(node, member);
@@ -51,82 +50,13 @@ void config_read_tls(struct config_reader *reader, const struct config_field *fi
     struct config *config = reader->config;
     if (yaml_is_null(node) || !config_check_keys(reader, node, field->path, known))
         return;
-    config->server.tls_certificate = member_text(reader, node, field->path, "certificate", true);
-    config->server.tls_key = member_text(reader, node, field->path, "key", true);
-    config->server.tls_minimum = member_text(reader, node, field->path, "minimum", false);
+    config->server.tls_certificate = config_member_text(reader, node, field->path, "certificate", true);
+    config->server.tls_key = config_member_text(reader, node, field->path, "key", true);
+    config->server.tls_minimum = config_member_text(reader, node, field->path, "minimum", false);
     if (config->server.tls_minimum == NULL)
         config->server.tls_minimum = "1.2";
     if (strcmp(config->server.tls_minimum, "1.2") != 0 && strcmp(config->server.tls_minimum, "1.3") != 0)
         config_complain(reader, node->line, "server.tls.minimum", "must be \"1.2\" or \"1.3\"");
-}
-
-static bool is_algorithm(const char *name)
-{
-    static const char *const known[] = {"HS256", "HS384", "HS512", "RS256", "RS384",
-                                        "RS512", "ES256", "ES384", "ES512"};
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-        if (strcmp(name, known[i]) == 0)
-            return true;
-    return false;
-}
-
-void config_read_keys(struct config_reader *reader, const struct config_field *field, const struct yaml_node *node)
-{
-    static const char *const known[] = {"kid", "algorithm", "file", NULL};
-    if (node->kind != YAML_SEQUENCE) {
-        config_complain(reader, node->line, field->path,
-                        "needs a list of keys, like [{kid: k1, algorithm: RS256, file: /etc/sluice/k1.pem}]");
-        return;
-    }
-    struct config_key *keys = config_allocate(reader, node->count, sizeof(*keys));
-    for (size_t i = 0; i < node->count; i++) {
-        const struct yaml_node *item = node->items[i];
-        struct config_path path = config_join_item(field->path, i);
-        if (!config_check_keys(reader, item, path.text, known))
-            continue;
-        keys[i].kid = member_text(reader, item, path.text, "kid", true);
-        keys[i].algorithm = member_text(reader, item, path.text, "algorithm", true);
-        keys[i].file = member_text(reader, item, path.text, "file", true);
-        if (keys[i].algorithm != NULL && !is_algorithm(keys[i].algorithm))
-            config_complain(reader, item->line, config_join(path.text, "algorithm").text,
-                            "must be HS256, HS384, HS512, RS256, RS384, RS512, ES256, ES384 or ES512");
-        for (size_t k = 0; k < i; k++)
-            if (keys[i].kid != NULL && keys[k].kid != NULL && strcmp(keys[i].kid, keys[k].kid) == 0)
-                config_complain(reader, item->line, config_join(path.text, "kid").text,
-                                "stands there twice; every key needs a kid of its own");
-    }
-    reader->config->auth.keys = keys;
-    reader->config->auth.key_count = node->count;
-}
-
-void config_read_jwks(struct config_reader *reader, const struct config_field *field, const struct yaml_node *node)
-{
-    static const char *const known[] = {"url", "file", "ca_file", "refresh", "cooldown", "timeout", NULL};
-    struct config *config = reader->config;
-    if (yaml_is_null(node) || !config_check_keys(reader, node, field->path, known))
-        return;
-    config->auth.jwks_url = member_text(reader, node, field->path, "url", false);
-    config->auth.jwks_file = member_text(reader, node, field->path, "file", false);
-    config->auth.jwks_ca_file = member_text(reader, node, field->path, "ca_file", false);
-    config->auth.jwks_refresh_ms = member_duration(reader, node, field->path, "refresh", 600000);
-    config->auth.jwks_cooldown_ms = member_duration(reader, node, field->path, "cooldown", 30000);
-    config->auth.jwks_timeout_ms = member_duration(reader, node, field->path, "timeout", 5000);
-    if ((config->auth.jwks_url == NULL) == (config->auth.jwks_file == NULL))
-        config_complain(reader, node->line, field->path, "needs either url or file");
-    if (config->auth.jwks_url != NULL && strncmp(config->auth.jwks_url, "https://", 8) != 0 &&
-        strncmp(config->auth.jwks_url, "http://", 7) != 0)
-        config_complain(reader, node->line, "auth.jwks.url",
-                        "must begin with https:// (or http:// for a trusted network)");
-}
-
-void config_read_algorithms(struct config_reader *reader, const struct config_field *field,
-                            const struct yaml_node *node)
-{
-    config_read_texts(reader, field, node);
-    for (const char *const *name = reader->config->auth.allowed_algorithms; *name != NULL; name++)
-        if (!is_algorithm(*name) || (*name)[0] == 'H')
-            config_complain(reader, node->line, field->path,
-                            "%s: must be RS256, RS384, RS512, ES256, ES384 or ES512; a JWKS holds public keys", *name);
 }
 
 /* {rate: 10/s, burst: 20} and perhaps more keys that the caller has checked. */

@@ -6,10 +6,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "api/control_revocations.h"
 #include "api/ingest.h"
 #include "api/listener.h"
+#include "api/revocation_poll.h"
 #include "api/worker.h"
 #include "audit/record.h"
+#include "auth/revocation_order.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -19,6 +22,7 @@
 #define METRICS_CEILING ((size_t)4 << 20)
 #define READY_SLACK_MS 2000 /* beyond the poll's interval: how old the last answer of the database may be */
 #define POLL_TIMEOUT_MS 2000
+#define FIRST_KEYS_MS 3000 /* after this the start waits for no further issuer's keys */
 
 struct control {
     struct server *server;
@@ -28,7 +32,9 @@ struct control {
     h2o_globalconf_t http;
     h2o_context_t context;
     struct listener *listener;
-    struct postgres *pool; /* for versions alone */
+    struct postgres *pool; /* for versions and revocations alone */
+    struct revocation_poll *revocation_poll;
+    struct control_revocations revocations;
     atomic_size_t connections;
     struct loop_message stop_message;
     struct watch_call { /* control_watch_versions, on its way to the thread and back */
@@ -68,6 +74,29 @@ static const char *up_or_down(bool up)
     return up ? "up" : "down";
 }
 
+/* Of all issuers. */
+static size_t count_keys(const struct server *server)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < server->config->auth.issuer_count; i++) {
+        struct keys *keys = keys_store_current(server->keys[i]);
+        count += keys_count(keys);
+        keys_unref(keys);
+    }
+    return count;
+}
+
+/* How long ago all that was revoked was known. */
+static uint64_t revocations_age_ms(const struct server *server)
+{
+    return clock_monotonic_us() / 1000 - revocations_store_confirmed_at(server->revocations);
+}
+
+static uint64_t revocations_max_age_ms(const struct server *server)
+{
+    return server->config->auth.revocation_max_age_ms;
+}
+
 /* Ready: this instance can answer from the database, and isn't about to go. Redis is a convenience, its loss is told
  * but costs no readiness. */
 static void append_readiness(struct control *control, struct buffer *out, int *status)
@@ -79,18 +108,16 @@ static void append_readiness(struct control *control, struct buffer *out, int *s
         return;
     }
     struct metrics *sum = malloc(sizeof(*sum));
-    struct keys *keys = keys_store_current(server->keys);
     bool draining = atomic_load(&server->draining);
     uint64_t age_ms = clock_monotonic_us() / 1000 - versions_polled_at(server->versions);
     bool polled = age_ms < server->config->cache.version_poll_ms + READY_SLACK_MS;
     if (sum == NULL) {
-        keys_unref(keys);
         *status = 503;
         return;
     }
     sum_metrics(control, sum);
-    bool database = polled && sum->fast_up;
-    bool ready = database && !draining;
+    bool database = polled && sum->fast_up, known = revocations_age_ms(server) <= revocations_max_age_ms(server);
+    bool ready = database && !draining && (known || !server->config->auth.revocation_refuses);
     struct json json = json_writer(out);
     json_open_object(&json);
     json_field_string(&json, "status", draining ? "draining" : ready ? "ready" : "not ready");
@@ -99,10 +126,10 @@ static void append_readiness(struct control *control, struct buffer *out, int *s
     json_field_string(&json, "lane_scan", up_or_down(sum->scan_up));
     json_field_string(&json, "redis", !sum->redis_configured ? "not configured" : up_or_down(sum->redis_up));
     json_field_string(&json, "ingest", server->ingest == NULL ? "not configured" : "up");
-    json_field_int64(&json, "keys", (int64_t)keys_count(keys));
+    json_field_int64(&json, "keys", (int64_t)count_keys(server));
+    json_field_string(&json, "revocations", known ? "known" : "not known");
     json_close_object(&json);
     buffer_append_char(out, '\n');
-    keys_unref(keys);
     free(sum);
     *status = ready ? 200 : 503;
 }
@@ -167,6 +194,25 @@ static void append_sessions(struct buffer *out, const struct server *server)
     append_gauge(out, "sluice_spool_size_bytes", spool_space_size(server->spool));
 }
 
+static void append_auth(struct buffer *out, const struct server *server)
+{
+    struct keys_statistics keys = {0};
+    struct revocations_statistics revocations = revocations_store_statistics(server->revocations);
+    for (size_t i = 0; i < server->config->auth.issuer_count; i++) {
+        struct keys_statistics each = keys_store_statistics(server->keys[i]);
+        keys.fetches += each.fetches;
+        keys.failures += each.failures;
+    }
+    buffer_printf(out,
+                  "# TYPE sluice_jwks_fetches_total counter\nsluice_jwks_fetches_total %llu\n"
+                  "# TYPE sluice_jwks_failures_total counter\nsluice_jwks_failures_total %llu\n"
+                  "# TYPE sluice_revoked_total counter\nsluice_revoked_total %llu\n",
+                  (unsigned long long)keys.fetches, (unsigned long long)keys.failures,
+                  (unsigned long long)revocations.refused);
+    append_gauge(out, "sluice_revocations", revocations.count);
+    append_gauge(out, "sluice_revocations_age_milliseconds", revocations_age_ms(server));
+}
+
 static void append_metrics(struct control *control, struct buffer *out, int *status)
 {
     struct server *server = control->server;
@@ -179,11 +225,7 @@ static void append_metrics(struct control *control, struct buffer *out, int *sta
     sum_metrics(control, sum);
     metrics_append(out, sum, server->contract);
     free(sum);
-    struct keys_statistics keys = keys_store_statistics(server->keys);
-    buffer_printf(out,
-                  "# TYPE sluice_jwks_fetches_total counter\nsluice_jwks_fetches_total %llu\n"
-                  "# TYPE sluice_jwks_failures_total counter\nsluice_jwks_failures_total %llu\n",
-                  (unsigned long long)keys.fetches, (unsigned long long)keys.failures);
+    append_auth(out, server);
     if (server->sink != NULL)
         buffer_printf(out,
                       "# TYPE sluice_request_lines_dropped_total counter\nsluice_request_lines_dropped_total %llu\n",
@@ -237,39 +279,69 @@ static void add_path(struct control *control, h2o_hostconf_t *host, const char *
     handler->content_type = content_type;
 }
 
+static void on_revocation_written(void *context)
+{
+    struct control *control = context;
+    revocation_poll_now(control->revocation_poll);
+}
+
 static void configure_http(struct control *control)
 {
     h2o_config_init(&control->http);
     control->http.server_name = h2o_iovec_init(H2O_STRLIT("sluice"));
     control->http.http1.upgrade_to_http2 = 0;
     control->http.http1.req_timeout = 10000;
-    control->http.max_request_entity_size = 1024;
+    control->http.max_request_entity_size = REVOCATION_ORDER_MAX;
     h2o_hostconf_t *host = h2o_config_register_host(&control->http, h2o_iovec_init(H2O_STRLIT("default")), 65535);
     add_path(control, host, "/healthz", append_health, "application/json");
     add_path(control, host, "/readyz", append_readiness, "application/json");
     add_path(control, host, "/metrics", append_metrics, "text/plain; version=0.0.4; charset=utf-8");
+    control->revocations = (struct control_revocations){
+        .config = control->server->config, .on_written = on_revocation_written, .context = control};
+    control_revocations_register(host, &control->revocations);
 }
 
+static enum status create_store(struct control *control, size_t index, bool in_background, struct failure *failure)
+{
+    struct server *server = control->server;
+    const struct config_issuer *issuer = &server->config->auth.issuers[index];
+    struct keys_file *files = calloc(issuer->key_count + 1, sizeof(*files));
+    if (files == NULL)
+        return failure_set(failure, STATUS_FAILED, "out of memory");
+    for (size_t i = 0; i < issuer->key_count; i++)
+        files[i] = (struct keys_file){issuer->keys[i].kid, issuer->keys[i].algorithm, issuer->keys[i].file};
+    struct keys_options options = {.issuer = issuer->issuer,
+                                   .files = files,
+                                   .file_count = issuer->key_count,
+                                   .jwks_url = issuer->jwks_url,
+                                   .jwks_file = issuer->jwks_file,
+                                   .discovery = issuer->discovery,
+                                   .in_background = in_background,
+                                   .ca_file = issuer->ca_file,
+                                   .refresh_ms = issuer->refresh_ms,
+                                   .cooldown_ms = issuer->cooldown_ms,
+                                   .timeout_ms = issuer->timeout_ms,
+                                   .allowed_algorithms = issuer->allowed_algorithms};
+    server->issuers[index] = (struct tokens_issuer){.issuer = issuer->issuer,
+                                                    .audiences = issuer->audiences,
+                                                    .customer_claim = issuer->customer_claim,
+                                                    .customer = issuer->customer,
+                                                    .tier_claim = issuer->tier_claim,
+                                                    .tier = issuer->tier};
+    enum status status = keys_store_create(control->loop, &options, &server->keys[index], failure);
+    free(files);
+    return status;
+}
+
+/* Addresses that do not answer cost the start a few seconds together, however many they are: those behind them are
+ * fetched while the first requests come, which wait for them. */
 static enum status create_keys(struct control *control, struct failure *failure)
 {
     const struct config *config = control->server->config;
-    struct keys_file *files = calloc(config->auth.key_count + 1, sizeof(*files));
-    if (files == NULL)
-        return failure_set(failure, STATUS_FAILED, "out of memory");
-    for (size_t i = 0; i < config->auth.key_count; i++)
-        files[i] =
-            (struct keys_file){config->auth.keys[i].kid, config->auth.keys[i].algorithm, config->auth.keys[i].file};
-    struct keys_options options = {.files = files,
-                                   .file_count = config->auth.key_count,
-                                   .jwks_url = config->auth.jwks_url,
-                                   .jwks_file = config->auth.jwks_file,
-                                   .ca_file = config->auth.jwks_ca_file,
-                                   .refresh_ms = config->auth.jwks_refresh_ms,
-                                   .cooldown_ms = config->auth.jwks_cooldown_ms,
-                                   .timeout_ms = config->auth.jwks_timeout_ms,
-                                   .allowed_algorithms = config->auth.allowed_algorithms};
-    enum status status = keys_store_create(control->loop, &options, &control->server->keys, failure);
-    free(files);
+    uint64_t give_up_us = clock_monotonic_us() + FIRST_KEYS_MS * 1000;
+    enum status status = STATUS_OK;
+    for (size_t i = 0; status == STATUS_OK && i < config->auth.issuer_count; i++)
+        status = create_store(control, i, clock_monotonic_us() > give_up_us, failure);
     return status;
 }
 
@@ -279,7 +351,7 @@ static enum status watch_versions(struct control *control, struct postgres_sessi
     struct postgres_resolved resolved;
     struct postgres_options options = {.mode = POSTGRES_PIPELINED,
                                        .connections = 1,
-                                       .queue = 4,
+                                       .queue = ADMIN_CONNECTIONS + 4, /* orders to revoke, and the polls */
                                        .statement_timeout_ms = POLL_TIMEOUT_MS,
                                        .check = worker_login_check};
     enum status status = server_login(server->config, &server->database_password, &resolved, &options.login, failure);
@@ -288,6 +360,11 @@ static enum status watch_versions(struct control *control, struct postgres_sessi
     if (status == STATUS_OK)
         status = versions_create(control->loop, control->pool, session, server->catalog,
                                  server->config->cache.version_poll_ms, &server->versions, failure);
+    if (status == STATUS_OK)
+        status = revocation_poll_create(control->loop, control->pool, session, server->revocations,
+                                        &control->revocation_poll, failure);
+    if (status == STATUS_OK)
+        control->revocations.pool = control->pool; /* orders are taken from here on */
     return status;
 }
 
@@ -332,7 +409,9 @@ enum status control_create(struct server *server, struct control **out, struct f
     configure_http(control);
     h2o_context_init(&control->context, loop_evloop(control->loop), &control->http);
     sem_init(&control->watch.done, 0, 0);
-    enum status status = create_keys(control, failure);
+    server->revocations = revocations_store_create();
+    enum status status = server->revocations != NULL ? create_keys(control, failure)
+                                                     : failure_set(failure, STATUS_FAILED, "out of memory");
     if (status == STATUS_OK)
         status = create_listener(control, failure);
     int error = status == STATUS_OK ? pthread_create(&control->thread, NULL, run, control) : 0;
@@ -354,10 +433,13 @@ void control_destroy(struct control *control)
     control_stop(control);
     versions_destroy(control->server->versions);
     control->server->versions = NULL;
+    revocation_poll_destroy(control->revocation_poll);
     postgres_destroy(control->pool);
-    if (control->server->keys != NULL)
-        keys_store_destroy(control->server->keys);
-    control->server->keys = NULL;
+    for (size_t i = 0; i < TOKENS_MAX_ISSUERS; i++)
+        keys_store_destroy(control->server->keys[i]);
+    memset(control->server->keys, 0, sizeof(control->server->keys));
+    revocations_store_destroy(control->server->revocations);
+    control->server->revocations = NULL;
     listener_destroy(control->listener);
     h2o_context_dispose(&control->context);
     h2o_config_dispose(&control->http);

@@ -23,7 +23,7 @@ struct customers {
     struct loop *loop;
     const struct config *config;
     struct text login_key;
-    struct postgres_login reader; /* host and host_name are owned, the others the configuration's */
+    struct postgres_login reader; /* host, host_name and ports are owned, the others the configuration's */
     struct postgres_share *share;
     struct entry *buckets[BUCKETS];
     struct entry *newest, *oldest;
@@ -159,8 +159,10 @@ struct customers *customers_create(struct loop *loop, const struct config *confi
     customers->reader = *reader;
     customers->reader.host = strdup(reader->host);
     customers->reader.host_name = reader->host_name != NULL ? strdup(reader->host_name) : NULL;
+    customers->reader.ports = reader->ports != NULL ? strdup(reader->ports) : NULL;
     customers->share = postgres_share_create(connections);
     if (customers->share == NULL || customers->reader.host == NULL ||
+        (reader->ports != NULL && customers->reader.ports == NULL) ||
         (reader->host_name != NULL && customers->reader.host_name == NULL)) {
         customers_destroy(customers);
         return NULL;
@@ -188,6 +190,7 @@ void customers_destroy(struct customers *customers)
     postgres_share_destroy(customers->share);
     free((char *)(uintptr_t)customers->reader.host);
     free((char *)(uintptr_t)customers->reader.host_name);
+    free((char *)(uintptr_t)customers->reader.ports);
     free(customers);
 }
 

@@ -340,7 +340,6 @@ static void print_variable(FILE *out, const char *name, const char *value)
 
 static enum status print_login(const struct config *config, const char *name, FILE *out, struct failure *failure)
 {
-    char port[8];
     struct buffer key;
     struct postgres_login nothing = {0};
     struct customer_login login = {0};
@@ -351,9 +350,10 @@ static enum status print_login(const struct config *config, const char *name, FI
                              "customers.login_key_file is not configured in %s: customers have no login", config->path);
     if (status == STATUS_OK) {
         customers_login(&nothing, buffer_text(&key), text_from_string(name), &login);
-        snprintf(port, sizeof(port), "%u", config->database.port);
         print_variable(out, "PGHOST", config->database.host);
-        print_variable(out, "PGPORT", port);
+        print_variable(out, "PGPORT", config->database.ports);
+        if (strchr(config->database.host, ',') != NULL)
+            print_variable(out, "PGTARGETSESSIONATTRS", "primary");
         print_variable(out, "PGDATABASE", config->database.name);
         print_variable(out, "PGSSLMODE", config->database.sslmode);
         print_variable(out, "PGUSER", login.role);

@@ -11,6 +11,7 @@
 #include "api/request.h"
 #include "api/session_owners.h"
 #include "audit/record.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "openapi/embedded.h"
@@ -52,6 +53,7 @@ static enum status read_secrets(struct server *server, struct failure *failure)
                            server->cursor_secret.size, CURSOR_KEY_MINIMUM);
     }
     server->cursor_key = buffer_text(&server->cursor_secret);
+    config_secrets_forget(config);
     return STATUS_OK;
 }
 
@@ -61,6 +63,7 @@ enum status server_login(const struct config *config, const struct buffer *passw
     *login = (struct postgres_login){
         .host = config->database.host,
         .port = config->database.port,
+        .ports = config->database.ports,
         .database = config->database.name,
         .user = config->database.user,
         .password = password->size != 0 ? password->data : NULL,
@@ -70,6 +73,21 @@ enum status server_login(const struct config *config, const struct buffer *passw
         .connect_timeout_ms = config->database.connect_timeout_ms,
     };
     return postgres_resolve(login, resolved, failure);
+}
+
+/* OpenSSL reads the key itself and asks for no mode. */
+static enum status make_tls(struct server *server, struct failure *failure)
+{
+    const struct config *config = server->config;
+    struct buffer key;
+    buffer_init(&key, SECRET_CEILING);
+    enum status status = file_read_secret(config->server.tls_key, &key, failure);
+    if (key.data != NULL)
+        explicit_bzero(key.data, key.size);
+    buffer_free(&key);
+    return status == STATUS_OK ? listener_tls(config->server.tls_certificate, config->server.tls_key,
+                                              config->server.tls_minimum, &server->tls, failure)
+                               : status;
 }
 
 /* The contract and its handlers. */
@@ -363,8 +381,7 @@ enum status server_create(const struct config *config, const struct handler *con
     if (status == STATUS_OK)
         status = read_secrets(server, failure);
     if (status == STATUS_OK && config->server.tls_certificate != NULL)
-        status = listener_tls(config->server.tls_certificate, config->server.tls_key, config->server.tls_minimum,
-                              &server->tls, failure);
+        status = make_tls(server, failure);
     if (status == STATUS_OK)
         status = make_tiers(server, failure);
     if (status == STATUS_OK && strcmp(config->log.requests, "off") != 0)

@@ -10,7 +10,8 @@
 #include "api/handler.h"
 #include "api/job_list.h"
 #include "api/tasks.h"
-#include "auth/keys.h"
+#include "auth/revocations.h"
+#include "auth/tokens.h"
 #include "limit/limiter.h"
 #include "openapi/openapi.h"
 #include "query/catalog.h"
@@ -31,8 +32,10 @@ struct server {
     struct catalog *catalog;
     struct versions *versions;
     struct summary *summary;
-    struct datasets_options datasets; /* borrows from the configuration */
-    struct keys_store *keys;
+    struct datasets_options datasets;                 /* borrows from the configuration */
+    struct keys_store *keys[TOKENS_MAX_ISSUERS];      /* as config->auth.issuers; NULL while they are made */
+    struct tokens_issuer issuers[TOKENS_MAX_ISSUERS]; /* the same, as auth/ takes them; borrow from the configuration */
+    struct revocations_store *revocations;
     struct limiter_store *limiter_store;
     struct audit_sink *sink;   /* NULL: log.requests is off */
     char *cache_prefix;        /* of keys in Redis: another release or catalog answers otherwise from the same data */

@@ -11,6 +11,7 @@
 #include "api/problem.h"
 #include "api/request.h"
 #include "api/tus.h"
+#include "base/clock.h"
 
 #define JSON_BODY_MAX ((size_t)128 << 10) /* bytes of a body that the contract describes */
 
@@ -187,6 +188,22 @@ static void on_token(void *context, enum tokens_verdict verdict, const struct pr
         request_resume(request);
 }
 
+/* After the token cache, which knows nothing of it. */
+static enum stage_verdict check_revoked(struct request *request)
+{
+    const struct server *server = request->worker->server;
+    const struct config *config = server->config;
+    if (config->auth.revocation_refuses &&
+        clock_monotonic_us() / 1000 - revocations_store_confirmed_at(server->revocations) >
+            config->auth.revocation_max_age_ms)
+        return problem_send(request, PROBLEM_UNAVAILABLE,
+                            "which tokens are revoked is not known at the moment; try again in a moment");
+    if (!revocations_revoked(request->worker->revocations, request->principal))
+        return STAGE_NEXT;
+    return problem_send(request, PROBLEM_INVALID_TOKEN,
+                        "the token was refused: revoked; get a new one from the issuer");
+}
+
 static enum stage_verdict stage_authenticate(struct request *request)
 {
     const struct openapi_operation *operation = request->binding->operation;
@@ -199,7 +216,7 @@ static enum stage_verdict stage_authenticate(struct request *request)
             return STAGE_WAIT;
     }
     if (request->token_verdict == TOKENS_VALID)
-        return STAGE_NEXT;
+        return check_revoked(request);
     if (request->token_verdict == TOKENS_MISSING)
         return problem_send(request, PROBLEM_MISSING_TOKEN, "send the header Authorization: Bearer <token>");
     return problem_send(request, PROBLEM_INVALID_TOKEN, "the token was refused: %s; get a new one from the issuer",

@@ -108,14 +108,14 @@ static enum status create_redis(struct worker *worker, struct failure *failure)
 static enum status create_subjects(struct worker *worker, struct failure *failure)
 {
     const struct config *config = worker->server->config;
-    struct tokens_options tokens = {config->auth.issuer,     config->auth.audience, config->auth.customer_claim,
-                                    config->auth.tier_claim, config->auth.leeway_s, config->auth.max_lifetime_s,
-                                    config->auth.cache};
+    struct tokens_options tokens = {worker->server->issuers, config->auth.issuer_count, config->auth.leeway_s,
+                                    config->auth.max_lifetime_s, config->auth.cache};
     struct limiter_options limiter = {worker->redis, config->redis.prefix, worker->server->limiter_store,
                                       config->limits.instances, LIMIT_KEYS};
     struct cache_options cache = {config->cache.memory, config->cache.ttl_ms, config->cache.stale_ms, worker->redis,
                                   worker->server->cache_prefix};
     worker->tokens = tokens_create(worker->loop, worker->server->keys, &tokens);
+    worker->revocations = revocations_view_create(worker->server->revocations);
     worker->limiter = limiter_create(worker->loop, &limiter);
     worker->cache = cache_create(worker->loop, &cache);
     struct cache_options answers = {config->cache.answers, config->cache.ttl_ms, config->cache.stale_ms, NULL, NULL};
@@ -124,8 +124,8 @@ static enum status create_subjects(struct worker *worker, struct failure *failur
     worker->verdicts = verdicts_create(VERDICTS);
     worker->gone = gone_create(worker->loop);
     worker->audit = audit_log_create(worker->loop, worker->server->sink);
-    if (worker->tokens == NULL || worker->limiter == NULL || worker->cache == NULL || worker->gone == NULL ||
-        worker->audit == NULL || worker->datasets == NULL || worker->verdicts == NULL ||
+    if (worker->tokens == NULL || worker->revocations == NULL || worker->limiter == NULL || worker->cache == NULL ||
+        worker->gone == NULL || worker->audit == NULL || worker->datasets == NULL || worker->verdicts == NULL ||
         (config->cache.answers != 0 && worker->answers == NULL))
         return failure_set(failure, STATUS_FAILED, "out of memory or descriptors while worker %u was made",
                            worker->index);
@@ -216,6 +216,7 @@ void worker_destroy(struct worker *worker)
     listener_destroy(worker->listener);
     close_connections(worker);
     tokens_destroy(worker->tokens);
+    revocations_view_destroy(worker->revocations);
     verdicts_destroy(worker->verdicts);
     gone_destroy(worker->gone);
     audit_log_destroy(worker->audit);

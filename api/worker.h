@@ -36,6 +36,7 @@ struct worker {
     struct customers *customers; /* NULL: customers have no data of their own here */
     struct redis *redis;         /* NULL: not configured */
     struct tokens *tokens;
+    struct revocations_view *revocations;
     struct limiter *limiter;
     struct cache *cache;
     struct cache *answers;        /* encoded answers of datasets, in memory only; NULL: none are kept */

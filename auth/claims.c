@@ -2,8 +2,6 @@
 
 #include <math.h>
 
-#include <jansson.h>
-
 #define MAX_SUBJECT 255
 #define MAX_CUSTOMER 41
 #define MAX_TIER 64
@@ -46,9 +44,9 @@ static enum claim read_seconds(const json_t *payload, const char *name, double (
 }
 
 static const char *check_times(const json_t *payload, const struct tokens_options *rules, int64_t now_s,
-                               int64_t *expires_at)
+                               struct principal *principal)
 {
-    int64_t not_before = 0, issued_at = 0;
+    int64_t not_before = 0, issued_at = 0, *expires_at = &principal->expires_at;
     switch (read_seconds(payload, "exp", floor, expires_at)) {
     case CLAIM_ABSENT:
         return "exp is missing";
@@ -69,6 +67,10 @@ static const char *check_times(const json_t *payload, const struct tokens_option
         return "not valid yet";
     if (issued_at > now_s + rules->leeway_s)
         return "issued in the future";
+    /* A revocation of all before a moment is kept for max_lifetime: no token may come back after that. */
+    if (read_seconds(payload, "iat", floor, &principal->issued_at) == CLAIM_FOUND &&
+        *expires_at - principal->issued_at > rules->max_lifetime_s + rules->leeway_s)
+        return "exp lies too far behind iat";
     return NULL;
 }
 
@@ -78,9 +80,16 @@ static bool is_string(const json_t *value, const char *expected)
            text_equal(text_of(json_string_value(value), json_string_length(value)), text_from_string(expected));
 }
 
-static const char *check_audience(const json_t *audience, const char *expected)
+static bool is_one_of(const json_t *value, const char *const *expected)
 {
-    bool found = is_string(audience, expected);
+    while (*expected != NULL && !is_string(value, *expected))
+        expected++;
+    return *expected != NULL;
+}
+
+static const char *check_audience(const json_t *audience, const char *const *expected)
+{
+    bool found = is_one_of(audience, expected);
     size_t at;
     json_t *element;
     if (audience == NULL)
@@ -91,7 +100,7 @@ static const char *check_audience(const json_t *audience, const char *expected)
     {
         if (!json_is_string(element))
             return "aud is neither a string nor an array of strings";
-        found = found || is_string(element, expected);
+        found = found || is_one_of(element, expected);
     }
     return found ? NULL : "wrong audience";
 }
@@ -109,14 +118,19 @@ static bool is_customer(struct text text)
     return true;
 }
 
-static const char *read_names(const json_t *payload, const struct tokens_options *rules, struct principal *principal)
+static const char *read_names(const json_t *payload, const struct tokens_issuer *rules, struct principal *principal)
 {
     if (read_text(payload, "sub", MAX_SUBJECT, &principal->subject) != CLAIM_FOUND)
         return "sub is not a string of 1 to 255 bytes";
-    if (read_text(payload, rules->customer_claim, MAX_CUSTOMER, &principal->customer) != CLAIM_FOUND ||
-        !is_customer(principal->customer))
+    if (rules->customer_claim == NULL)
+        principal->customer = text_from_string(rules->customer);
+    else if (read_text(payload, rules->customer_claim, MAX_CUSTOMER, &principal->customer) != CLAIM_FOUND ||
+             !is_customer(principal->customer))
         return "the claim that names the customer is missing or malformed";
-    if (rules->tier_claim != NULL && read_text(payload, rules->tier_claim, MAX_TIER, &principal->tier) == CLAIM_WRONG)
+    if (rules->tier != NULL)
+        principal->tier = text_from_string(rules->tier);
+    else if (rules->tier_claim != NULL &&
+             read_text(payload, rules->tier_claim, MAX_TIER, &principal->tier) == CLAIM_WRONG)
         return "the claim that names the tier is malformed";
     if (read_text(payload, "jti", MAX_TOKEN_ID, &principal->token_id) == CLAIM_WRONG)
         return "jti is not a string of 1 to 255 bytes";
@@ -137,18 +151,18 @@ static const char *add_scope(struct principal *principal, struct text scope)
     return NULL;
 }
 
+/* A string with spaces between (RFC 8693 section 4.2), or, as some issuers write it, an array; `scp` where there is no
+ * `scope`. */
 static const char *read_scopes(const json_t *payload, struct principal *principal)
 {
-    const json_t *claim = json_object_get(payload, "scope"), *scp = json_object_get(payload, "scp");
+    const json_t *claim = json_object_get(payload, "scope");
     const char *reason = NULL;
     size_t at;
     json_t *element;
-    if (claim != NULL && !json_is_string(claim))
-        return "scope is not a string";
     if (claim == NULL)
-        claim = scp;
+        claim = json_object_get(payload, "scp");
     if (claim != NULL && !json_is_string(claim) && !json_is_array(claim))
-        return "scp is neither a string nor an array of strings";
+        return "scope is neither a string nor an array of strings";
     if (json_is_string(claim) && json_string_length(claim) != 0) {
         struct text rest = text_of(json_string_value(claim), json_string_length(claim));
         while (reason == NULL && rest.data != NULL)
@@ -157,40 +171,40 @@ static const char *read_scopes(const json_t *payload, struct principal *principa
     json_array_foreach(claim, at, element)
     {
         if (!json_is_string(element))
-            return "scp is neither a string nor an array of strings";
+            return "scope is neither a string nor an array of strings";
         if (reason == NULL)
             reason = add_scope(principal, text_of(json_string_value(element), json_string_length(element)));
     }
     return reason;
 }
 
-static const char *read_all(const json_t *payload, const struct tokens_options *rules, int64_t now_s,
-                            struct principal *principal)
+const char *claims_find_issuer(const json_t *payload, const struct tokens_options *rules, size_t *issuer)
 {
     if (!json_is_object(payload))
         return "the payload is not a JSON object without duplicate members";
-    if (!is_string(json_object_get(payload, "iss"), rules->issuer))
-        return "wrong issuer";
-    const char *reason = check_audience(json_object_get(payload, "aud"), rules->audience);
-    if (reason == NULL)
-        reason = check_times(payload, rules, now_s, &principal->expires_at);
-    if (reason == NULL)
-        reason = read_names(payload, rules, principal);
-    return reason == NULL ? read_scopes(payload, principal) : reason;
+    const json_t *claim = json_object_get(payload, "iss");
+    for (*issuer = 0; *issuer < rules->issuer_count; (*issuer)++)
+        if (is_string(claim, rules->issuers[*issuer].issuer))
+            return NULL;
+    return "wrong issuer";
 }
 
-const char *claims_read(struct text payload, const struct tokens_options *rules, int64_t now_s, uint64_t serial,
-                        const struct principal **principal)
+const char *claims_read(const json_t *payload, const struct tokens_options *rules, size_t issuer, int64_t now_s,
+                        uint64_t serial, const struct principal **principal)
 {
-    json_error_t error;
     struct principal content = {.serial = serial};
-    json_t *root = payload.size != 0 ? json_loadb(payload.data, payload.size, JSON_REJECT_DUPLICATES, &error) : NULL;
-    const char *reason = read_all(root, rules, now_s, &content);
-    if (reason == NULL) {
-        *principal = principal_create(&content);
-        if (*principal == NULL)
-            reason = "out of memory";
-    }
-    json_decref(root);
-    return reason;
+    const struct tokens_issuer *own = &rules->issuers[issuer];
+    if (!json_is_object(payload) || !is_string(json_object_get(payload, "iss"), own->issuer))
+        return "wrong issuer";
+    const char *reason = check_audience(json_object_get(payload, "aud"), own->audiences);
+    if (reason == NULL)
+        reason = check_times(payload, rules, now_s, &content);
+    if (reason == NULL)
+        reason = read_names(payload, own, &content);
+    if (reason == NULL)
+        reason = read_scopes(payload, &content);
+    if (reason != NULL)
+        return reason;
+    *principal = principal_create(&content);
+    return *principal != NULL ? NULL : "out of memory";
 }

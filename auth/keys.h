@@ -1,6 +1,6 @@
-/* The keys that tokens may be signed with. A key set is immutable and counted; a key store makes new ones (from files,
- * a JWKS file or a JWKS address) and hands them to every worker by message. One store a process, on the control
- * thread's loop. RFC 7517, RFC 7518. */
+/* The keys that one issuer's tokens may be signed with. A key set is immutable and counted; a key store makes new ones
+ * (from files, a JWKS file, a JWKS address, or what OpenID discovery leads to) and hands them to every worker by
+ * message. One store an issuer, on the control thread's loop. RFC 7517, RFC 7518. */
 #ifndef SLUICE_AUTH_KEYS_H
 #define SLUICE_AUTH_KEYS_H
 
@@ -16,18 +16,23 @@ struct keys_file {
     const char *file; /* secret (HS*: at least as many bytes as the hash; file mode checked) or public key as PEM */
 };
 struct keys_options {
+    const char *issuer; /* for messages, and what a document of discovery must say */
     const struct keys_file *files;
     size_t file_count;
     const char *jwks_url;  /* or NULL */
     const char *jwks_file; /* or NULL */
+    const char *discovery; /* address of the issuer's document, whose jwks_uri is then fetched; or NULL. Both are
+                              fetched anew with each refresh */
+    bool in_background;    /* the first fetch of an address is begun only: nobody waits for it */
     const char *ca_file;
     uint32_t refresh_ms, cooldown_ms, timeout_ms;
     const char *const *allowed_algorithms; /* NULL-terminated; for keys from a JWKS */
 };
 
-/* Reads files now (a bad one fails, naming it). A JWKS address is fetched now too, waiting up to timeout_ms; a failure
- * there is logged and tried again, not fatal. JWKS: keys with use "enc", unknown kty/curve or symmetric ones are
- * skipped; a key without "alg" gets RS256 (RSA) or its curve's (EC); RSA below 2048 bits is refused. */
+/* Reads files now (a bad one fails, naming it). An address is fetched now too, waiting up to timeout_ms (with
+ * discovery twice); a failure there is logged and tried again, not fatal. JWKS: keys with use "enc", unknown kty/curve
+ * or symmetric ones are skipped; a key without "alg" gets RS256 (RSA) or its curve's (EC); RSA below 2048 bits is
+ * refused. */
 enum status keys_store_create(struct loop *loop, const struct keys_options *options, struct keys_store **store,
                               struct failure *failure) MUST_CHECK;
 void keys_store_destroy(struct keys_store *store);
@@ -42,8 +47,8 @@ struct keys_subscription;
 struct keys_subscription *keys_subscribe(struct keys_store *store, struct loop *loop,
                                          void (*on_change)(void *context, struct keys *keys), void *context);
 void keys_unsubscribe(struct keys_subscription *subscription);
-/* Any thread: an unknown kid was seen. True: a refetch is under way or was started; on_change will follow. False: no
- * JWKS address, or within the cooldown. */
+/* Any thread: an unknown kid was seen. True: a refetch is under way or was started; on_change will follow. False:
+ * there is nothing to fetch, or within the cooldown. */
 bool keys_store_refetch(struct keys_store *store);
 struct keys_statistics {
     uint64_t fetches, failures;

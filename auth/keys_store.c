@@ -1,6 +1,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "auth/discovery.h"
 #include "auth/keys_file.h"
 #include "auth/keys_internal.h"
 #include "base/clock.h"
@@ -21,8 +22,10 @@ struct keys_subscription {
 
 struct keys_store {
     struct loop *loop;
+    bool fetches; /* there is something that may change */
     /* Only the control thread's: */
-    char *url, *file, *ca_file;
+    char *issuer, *file, *ca_file, *discovery;
+    char *url; /* of the JWKS; with discovery what the last good document said, NULL before */
     char **allowed;
     uint32_t refresh_ms, cooldown_ms, timeout_ms;
     struct key_list fixed, from_file, from_url; /* the last good answer of each source */
@@ -50,8 +53,8 @@ static struct keys *compose(struct keys_store *store)
     struct keys *keys = keys_create(&all);
     key_list_clear(&all);
     if (left_out != 0)
-        log_event(LOG_WARNING, "keys_left_out", "%zu keys were left out: kid seen before, or more than %d keys",
-                  left_out, KEY_LIST_MAX);
+        log_event(LOG_WARNING, "keys_left_out", "%s: %zu keys were left out: kid seen before, or more than %d keys",
+                  store->issuer, left_out, KEY_LIST_MAX);
     return keys;
 }
 
@@ -95,13 +98,14 @@ static void notify(struct keys_store *store)
     }
 }
 
-static void log_change(const struct keys *keys, const struct jwk_skipped *skipped)
+static void log_change(const struct keys_store *store, const struct keys *keys)
 {
+    const struct jwk_skipped *skipped = &store->skipped;
     if (skipped->count != 0)
-        log_event(LOG_INFO, "keys_changed", "%zu keys are in use; %zu of the JWKS were skipped, the first: %s",
-                  keys_count(keys), skipped->count, skipped->first);
+        log_event(LOG_INFO, "keys_changed", "%s: %zu keys are in use; %zu of the JWKS were skipped, the first: %s",
+                  store->issuer, keys_count(keys), skipped->count, skipped->first);
     else
-        log_event(LOG_INFO, "keys_changed", "%zu keys are in use", keys_count(keys));
+        log_event(LOG_INFO, "keys_changed", "%s: %zu keys are in use", store->issuer, keys_count(keys));
 }
 
 static void arm_refresh(struct keys_store *store);
@@ -125,7 +129,7 @@ static void finish_fetch(struct keys_store *store)
     notify(store);
     pthread_mutex_unlock(&store->lock);
     if (changed)
-        log_change(made, &store->skipped); /* nobody but this thread replaces it */
+        log_change(store, made); /* nobody but this thread replaces it */
     keys_unref(changed ? old : made);
     arm_refresh(store);
 }
@@ -189,10 +193,60 @@ static void on_fetched(void *context, enum status status, struct text body, cons
     finish_fetch(store);
 }
 
-static struct fetch_options fetch_options(const struct keys_store *store)
+static struct fetch_options fetch_options(const struct keys_store *store, const char *url, size_t max_size)
 {
     return (struct fetch_options){
-        .url = store->url, .ca_file = store->ca_file, .timeout_ms = store->timeout_ms, .max_size = JWK_MAX_DOCUMENT};
+        .url = url, .ca_file = store->ca_file, .timeout_ms = store->timeout_ms, .max_size = max_size};
+}
+
+static void fail_fetch(struct keys_store *store, const char *url)
+{
+    log_event(LOG_ERROR, "keys_refresh_failed", "no thread could be started to fetch %s", url);
+    store->good = false;
+    finish_fetch(store);
+}
+
+static void fetch_keys(struct keys_store *store)
+{
+    struct fetch_options options = fetch_options(store, store->url, JWK_MAX_DOCUMENT);
+    store->fetch = fetch_start(store->loop, &options, on_fetched, store);
+    if (store->fetch == NULL)
+        fail_fetch(store, store->url);
+}
+
+/* Takes the address of the keys over from the document that was fetched. */
+static bool read_document(struct keys_store *store, enum status status, struct text body, const struct failure *fetched)
+{
+    struct buffer url;
+    struct failure failure = {0};
+    buffer_init(&url, DISCOVERY_MAX_URL + 1);
+    if (status == STATUS_OK)
+        status = discovery_read(body, text_from_string(store->issuer), &url, &failure);
+    else
+        failure = *fetched;
+    const char *text = status == STATUS_OK ? buffer_c_string(&url) : NULL;
+    char *copy = text != NULL ? strdup(text) : NULL;
+    if (copy != NULL) {
+        free(store->url);
+        store->url = copy;
+    } else {
+        log_event(LOG_WARNING, "discovery_failed", "%s: the keys stay as they were: %s", store->discovery,
+                  status != STATUS_OK ? failure.message : "out of memory");
+    }
+    buffer_free(&url);
+    return copy != NULL;
+}
+
+static void on_document(void *context, enum status status, struct text body, const struct failure *failure)
+{
+    struct keys_store *store = context;
+    store->fetch = NULL;
+    if (read_document(store, status, body, failure)) {
+        fetch_keys(store);
+        return;
+    }
+    store->good = false;
+    finish_fetch(store);
 }
 
 static void begin_fetch(struct keys_store *store)
@@ -200,15 +254,16 @@ static void begin_fetch(struct keys_store *store)
     loop_timer_stop(&store->refresh_timer);
     store->skipped = (struct jwk_skipped){0};
     store->good = store->file == NULL || read_file(store);
-    if (store->url != NULL) {
-        struct fetch_options options = fetch_options(store);
-        store->fetch = fetch_start(store->loop, &options, on_fetched, store);
-        if (store->fetch != NULL)
-            return;
-        log_event(LOG_ERROR, "keys_refresh_failed", "no thread could be started to fetch %s", store->url);
-        store->good = false;
+    if (store->discovery != NULL) {
+        struct fetch_options options = fetch_options(store, store->discovery, DISCOVERY_MAX_DOCUMENT);
+        store->fetch = fetch_start(store->loop, &options, on_document, store);
+        if (store->fetch == NULL)
+            fail_fetch(store, store->discovery);
+    } else if (store->url != NULL) {
+        fetch_keys(store);
+    } else {
+        finish_fetch(store);
     }
-    finish_fetch(store);
 }
 
 static void on_demand(struct loop_message *message)
@@ -218,7 +273,7 @@ static void on_demand(struct loop_message *message)
 
 bool keys_store_refetch(struct keys_store *store)
 {
-    if (store->url == NULL && store->file == NULL)
+    if (!store->fetches)
         return false;
     uint64_t now = clock_monotonic_us();
     pthread_mutex_lock(&store->lock);
@@ -243,10 +298,11 @@ static enum status copy_options(struct keys_store *store, const struct keys_opti
     bool good = store->allowed != NULL;
     for (size_t i = 0; good && i < count; i++)
         good = (store->allowed[i] = strdup(options->allowed_algorithms[i])) != NULL;
-    const char *from[] = {options->jwks_url, options->jwks_file, options->ca_file};
-    char **to[] = {&store->url, &store->file, &store->ca_file};
-    for (size_t i = 0; good && i < 3; i++)
+    const char *from[] = {options->issuer, options->jwks_url, options->jwks_file, options->ca_file, options->discovery};
+    char **to[] = {&store->issuer, &store->url, &store->file, &store->ca_file, &store->discovery};
+    for (size_t i = 0; good && i < 5; i++)
         good = from[i] == NULL || (*to[i] = strdup(from[i])) != NULL;
+    store->fetches = store->url != NULL || store->file != NULL || store->discovery != NULL;
     store->refresh_ms = options->refresh_ms;
     store->cooldown_ms = options->cooldown_ms;
     store->timeout_ms = options->timeout_ms;
@@ -256,9 +312,11 @@ static enum status copy_options(struct keys_store *store, const struct keys_opti
 static enum status read_files(struct keys_store *store, const struct keys_options *options, struct failure *failure)
 {
     enum status status = STATUS_OK;
-    if (options->file_count == 0 && store->url == NULL && store->file == NULL)
+    if (options->file_count == 0 && !store->fetches)
         return failure_set(failure, STATUS_INVALID,
-                           "no key is configured to verify tokens with; set auth.keys or auth.jwks");
+                           "no key is configured to verify tokens of %s with; give its keys, jwks_file, jwks_url or "
+                           "discovery",
+                           store->issuer);
     for (size_t i = 0; status == STATUS_OK && i < options->file_count; i++)
         status = keys_file_read(&options->files[i], &store->fixed, failure);
     if (status == STATUS_OK && store->file != NULL)
@@ -267,26 +325,39 @@ static enum status read_files(struct keys_store *store, const struct keys_option
     return status;
 }
 
+/* One document, waiting for it. */
+static bool fetch_first(struct keys_store *store, const char *url, size_t max_size,
+                        bool (*read)(struct keys_store *, enum status, struct text, const struct failure *))
+{
+    struct buffer body;
+    struct failure fetched = {0};
+    struct fetch_options how = fetch_options(store, url, max_size);
+    buffer_init(&body, max_size);
+    enum status status = fetch_now(&how, &body, &fetched);
+    bool good = read(store, status, buffer_text(&body), &fetched);
+    buffer_free(&body);
+    return good;
+}
+
 /* The files must be good; the address may be away. */
 static enum status first_read(struct keys_store *store, const struct keys_options *options, struct failure *failure)
 {
-    struct failure fetched;
-    struct buffer body;
     enum status status = read_files(store, options, failure);
     if (status != STATUS_OK)
         return status;
     store->good = true;
-    if (store->url != NULL) {
-        struct fetch_options how = fetch_options(store);
-        buffer_init(&body, JWK_MAX_DOCUMENT);
-        status = fetch_now(&how, &body, &fetched);
-        store->good = read_answer(store, status, buffer_text(&body), &fetched);
-        buffer_free(&body);
-    }
-    if (store->url != NULL || store->file != NULL)
-        finish_fetch(store);
-    else
+    if (options->in_background || !store->fetches)
         store->current = compose(store);
+    if (options->in_background && store->fetches && store->current != NULL) {
+        store->fetching = true;
+        begin_fetch(store);
+    } else if (store->fetches && store->current == NULL) {
+        if (store->discovery != NULL)
+            store->good = fetch_first(store, store->discovery, DISCOVERY_MAX_DOCUMENT, read_document);
+        if (store->good && store->url != NULL)
+            store->good = fetch_first(store, store->url, JWK_MAX_DOCUMENT, read_answer);
+        finish_fetch(store);
+    }
     return store->current != NULL ? STATUS_OK : failure_set(failure, STATUS_TOO_LARGE, "out of memory for the keys");
 }
 
@@ -328,6 +399,8 @@ void keys_store_destroy(struct keys_store *store)
     for (char **name = store->allowed; name != NULL && *name != NULL; name++)
         free(*name);
     free(store->allowed);
+    free(store->issuer);
+    free(store->discovery);
     free(store->url);
     free(store->file);
     free(store->ca_file);

@@ -34,8 +34,10 @@ const struct principal *principal_create(const struct principal *content)
     char *cursor = counted->memory;
     counted->references = 1;
     struct principal *principal = &counted->principal;
-    *principal = (struct principal){
-        .scope_count = content->scope_count, .expires_at = content->expires_at, .serial = content->serial};
+    *principal = (struct principal){.scope_count = content->scope_count,
+                                    .issued_at = content->issued_at,
+                                    .expires_at = content->expires_at,
+                                    .serial = content->serial};
     principal->subject = copy(&cursor, content->subject);
     principal->customer = copy(&cursor, content->customer);
     principal->tier = copy(&cursor, content->tier);

@@ -14,6 +14,7 @@ struct principal {
     struct text token_id; /* jti; TEXT_NONE: none */
     struct text scopes[PRINCIPAL_MAX_SCOPES];
     size_t scope_count;
+    int64_t issued_at;  /* seconds since the epoch; 0: the token does not say */
     int64_t expires_at; /* seconds since the epoch, leeway not added */
     uint64_t serial;    /* unique per cache entry in this worker: what others may key memos by */
 };

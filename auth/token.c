@@ -53,7 +53,8 @@ static const char *read_type(const json_t *root, struct header *header)
     struct text text = json_is_string(type) ? text_of(json_string_value(type), json_string_length(type)) : TEXT_NONE;
     if (type == NULL)
         return NULL;
-    header->is_access_token = text_equal_ignoring_case(text, TEXT("at+jwt"));
+    header->is_access_token =
+        text_equal_ignoring_case(text, TEXT("at+jwt")) || text_equal_ignoring_case(text, TEXT("application/at+jwt"));
     return header->is_access_token || text_equal_ignoring_case(text, TEXT("JWT")) ? NULL
                                                                                   : "typ is neither JWT nor at+jwt";
 }
@@ -132,18 +133,47 @@ static enum tokens_verdict refuse(struct token_facts *facts, const char *reason)
     return TOKENS_INVALID;
 }
 
-static const char *read_claims(const struct parts *parts, const struct tokens_options *rules, int64_t now_s,
-                               uint64_t serial, const struct principal **principal)
+/* The payload, which nobody has verified yet: NULL, or its JSON, which the caller lets go. */
+static json_t *read_payload(const struct parts *parts, const char **reason)
 {
-    struct buffer payload;
-    const char *reason = "the payload is not base64url";
-    if (decode(parts->payload, &payload))
-        reason = claims_read(buffer_text(&payload), rules, now_s, serial, principal);
-    buffer_free(&payload);
-    return reason;
+    struct buffer decoded;
+    json_error_t error;
+    json_t *root = NULL;
+    *reason = "the payload is not base64url";
+    if (decode(parts->payload, &decoded)) {
+        if (decoded.size != 0)
+            root = json_loadb(decoded.data, decoded.size, JSON_REJECT_DUPLICATES, &error);
+        *reason = NULL;
+    }
+    buffer_free(&decoded);
+    return root;
 }
 
-enum tokens_verdict token_verify(const struct keys *keys, const struct tokens_options *rules, struct text token,
+static enum tokens_verdict verify(const struct keys *keys, const struct tokens_options *rules, struct text token,
+                                  const struct parts *parts, const struct header *header, const json_t *payload,
+                                  int64_t now_s, uint64_t serial, struct token_facts *facts)
+{
+    facts->names_key = header->kid_size != 0;
+    facts->key = keys_find(keys, text_of(header->kid, header->kid_size));
+    if (facts->key == NULL) {
+        facts->reason = facts->names_key || keys_count(keys) == 0 ? "unknown key" : "kid is missing";
+        return facts->names_key || keys_count(keys) == 0 ? TOKENS_UNKNOWN_KEY : TOKENS_INVALID;
+    }
+    if (facts->key->algorithm != header->algorithm)
+        return refuse(facts, "alg is not the one that the key is for");
+    if (!verify_signature(facts->key, parts))
+        return refuse(facts, "wrong signature");
+    /* Before libjwt only because ours says which claim is wrong. */
+    const char *reason = claims_read(payload, rules, facts->issuer, now_s, serial, &facts->principal);
+    if (reason == NULL && !header->is_access_token && !verify_with_libjwt(facts->key, token)) {
+        principal_unref(facts->principal);
+        facts->principal = NULL;
+        reason = "wrong signature";
+    }
+    return reason == NULL ? TOKENS_VALID : refuse(facts, reason);
+}
+
+enum tokens_verdict token_verify(struct keys *const *keys, const struct tokens_options *rules, struct text token,
                                  int64_t now_s, uint64_t serial, struct token_facts *facts)
 {
     struct parts parts;
@@ -157,22 +187,12 @@ enum tokens_verdict token_verify(const struct keys *keys, const struct tokens_op
     const char *reason = read_header(parts.header, &header);
     if (reason != NULL)
         return refuse(facts, reason);
-    facts->names_key = header.kid_size != 0;
-    facts->key = keys_find(keys, text_of(header.kid, header.kid_size));
-    if (facts->key == NULL) {
-        facts->reason = facts->names_key || keys_count(keys) == 0 ? "unknown key" : "kid is missing";
-        return facts->names_key || keys_count(keys) == 0 ? TOKENS_UNKNOWN_KEY : TOKENS_INVALID;
-    }
-    if (facts->key->algorithm != header.algorithm)
-        return refuse(facts, "alg is not the one that the key is for");
-    if (!verify_signature(facts->key, &parts))
-        return refuse(facts, "wrong signature");
-    /* Before libjwt only because ours says which claim is wrong. */
-    reason = read_claims(&parts, rules, now_s, serial, &facts->principal);
-    if (reason == NULL && !header.is_access_token && !verify_with_libjwt(facts->key, token)) {
-        principal_unref(facts->principal);
-        facts->principal = NULL;
-        reason = "wrong signature";
-    }
-    return reason == NULL ? TOKENS_VALID : refuse(facts, reason);
+    json_t *payload = read_payload(&parts, &reason);
+    if (reason == NULL)
+        reason = claims_find_issuer(payload, rules, &facts->issuer);
+    enum tokens_verdict verdict =
+        reason != NULL ? refuse(facts, reason)
+                       : verify(keys[facts->issuer], rules, token, &parts, &header, payload, now_s, serial, facts);
+    json_decref(payload);
+    return verdict;
 }

@@ -14,16 +14,27 @@
 
 struct entry {
     const struct principal *principal; /* a reference */
-    uint64_t generation;               /* of the key set in which the key was last seen */
+    size_t issuer;
+    uint64_t generation; /* of the issuer's key set in which the key was last seen */
     bool names_key;
     struct text kid; /* in memory */
     unsigned char fingerprint[HASH_SHA256_SIZE];
     char memory[];
 };
 
+/* An issuer's keys, and the calls that wait for them. */
+struct issuer {
+    struct tokens *tokens;
+    struct keys_store *store;
+    struct keys_subscription *subscription;
+    uint64_t generation;              /* raised with each new set */
+    uint64_t round;                   /* raised with each end of a fetch */
+    struct tokens_wait *first, *last; /* in the order of `round` */
+};
+
 struct tokens_wait {
     struct tokens_wait *next, *previous;
-    struct tokens *tokens;
+    struct issuer *issuer;
     struct loop_timer timer;
     tokens_answer on_answer;
     void *context;
@@ -36,15 +47,11 @@ struct tokens_wait {
 
 struct tokens {
     struct loop *loop;
-    struct keys_store *store;
     struct tokens_options options;
-    struct keys *keys;   /* a reference */
-    uint64_t generation; /* raised with each new set */
-    uint64_t round;      /* raised with each end of a fetch */
-    struct keys_subscription *subscription;
+    struct issuer issuers[TOKENS_MAX_ISSUERS];
+    struct keys *keys[TOKENS_MAX_ISSUERS]; /* a reference each; as token_verify takes them */
     struct lru *cache;
     uint64_t next_serial;
-    struct tokens_wait *first, *last; /* in the order of `round` */
     size_t wait_count;
     struct tokens_statistics statistics;
 };
@@ -57,25 +64,26 @@ static void release_entry(void *value)
 }
 
 /* Takes the reference over. */
-static void adopt_keys(struct tokens *tokens, struct keys *keys)
+static void adopt_keys(struct issuer *issuer, struct keys *keys)
 {
-    if (keys == tokens->keys) {
+    struct keys **place = &issuer->tokens->keys[issuer - issuer->tokens->issuers];
+    if (keys == *place) {
         keys_unref(keys);
         return;
     }
-    keys_unref(tokens->keys);
-    tokens->keys = keys;
-    tokens->generation++;
+    keys_unref(*place);
+    *place = keys;
+    issuer->generation++;
 }
 
 /* Whether the key that verified this entry is, under the set of now, still the one that its token would be verified
  * with. */
 static bool still_trusted(struct tokens *tokens, struct entry *entry)
 {
-    const struct key *key = keys_find(tokens->keys, entry->kid);
+    const struct key *key = keys_find(tokens->keys[entry->issuer], entry->kid);
     if (key == NULL || memcmp(key->fingerprint, entry->fingerprint, sizeof(key->fingerprint)) != 0)
         return false;
-    entry->generation = tokens->generation;
+    entry->generation = tokens->issuers[entry->issuer].generation;
     return true;
 }
 
@@ -85,7 +93,7 @@ static const struct principal *look_up(struct tokens *tokens, struct text token,
     if (entry == NULL)
         return NULL;
     if (now_s < entry->principal->expires_at &&
-        (entry->generation == tokens->generation || still_trusted(tokens, entry)))
+        (entry->generation == tokens->issuers[entry->issuer].generation || still_trusted(tokens, entry)))
         return entry->principal;
     lru_remove(tokens->cache, token, hash);
     return NULL;
@@ -97,7 +105,9 @@ static void remember(struct tokens *tokens, struct text token, uint64_t hash, co
     struct entry *entry = malloc(sizeof(*entry) + kid.size);
     if (entry == NULL)
         return;
-    *entry = (struct entry){.principal = facts->principal, .generation = tokens->generation};
+    *entry = (struct entry){.principal = facts->principal,
+                            .issuer = facts->issuer,
+                            .generation = tokens->issuers[facts->issuer].generation};
     principal_ref(facts->principal);
     if (kid.size != 0)
         entry->kid = text_of(memcpy(entry->memory, kid.data, kid.size), kid.size);
@@ -106,15 +116,16 @@ static void remember(struct tokens *tokens, struct text token, uint64_t hash, co
     lru_put(tokens->cache, token, hash, entry, weight); /* too heavy or no memory: released, and verified again */
 }
 
-/* Verifies against the set at hand and, when the key is unknown there, against the store's newest. */
+/* Verifies against the set at hand and, when the key is unknown there, against its store's newest. */
 static enum tokens_verdict verify(struct tokens *tokens, struct text token, int64_t now_s, struct token_facts *facts)
 {
     enum tokens_verdict verdict =
         token_verify(tokens->keys, &tokens->options, token, now_s, tokens->next_serial, facts);
     if (verdict == TOKENS_UNKNOWN_KEY) {
-        uint64_t before = tokens->generation;
-        adopt_keys(tokens, keys_store_current(tokens->store));
-        if (tokens->generation != before)
+        struct issuer *issuer = &tokens->issuers[facts->issuer];
+        uint64_t before = issuer->generation;
+        adopt_keys(issuer, keys_store_current(issuer->store));
+        if (issuer->generation != before)
             verdict = token_verify(tokens->keys, &tokens->options, token, now_s, tokens->next_serial, facts);
     }
     return verdict;
@@ -139,21 +150,21 @@ static void answer(struct tokens *tokens, struct text token, uint64_t hash, int6
 
 static void unlink_wait(struct tokens_wait *wait)
 {
-    struct tokens *tokens = wait->tokens;
-    *(wait->previous != NULL ? &wait->previous->next : &tokens->first) = wait->next;
-    *(wait->next != NULL ? &wait->next->previous : &tokens->last) = wait->previous;
-    tokens->wait_count--;
+    struct issuer *issuer = wait->issuer;
+    *(wait->previous != NULL ? &wait->previous->next : &issuer->first) = wait->next;
+    *(wait->next != NULL ? &wait->next->previous : &issuer->last) = wait->previous;
+    issuer->tokens->wait_count--;
     wait->next = wait->previous = NULL;
 }
 
 static void link_wait(struct tokens_wait *wait)
 {
-    struct tokens *tokens = wait->tokens;
-    wait->round = tokens->round;
-    wait->previous = tokens->last;
-    *(tokens->last != NULL ? &tokens->last->next : &tokens->first) = wait;
-    tokens->last = wait;
-    tokens->wait_count++;
+    struct issuer *issuer = wait->issuer;
+    wait->round = issuer->round;
+    wait->previous = issuer->last;
+    *(issuer->last != NULL ? &issuer->last->next : &issuer->first) = wait;
+    issuer->last = wait;
+    issuer->tokens->wait_count++;
 }
 
 void tokens_cancel(struct tokens_wait *wait)
@@ -169,7 +180,7 @@ static void end_wait(struct tokens_wait *wait, enum tokens_verdict verdict, stru
     struct text token = text_of(wait->token, wait->size);
     loop_timer_stop(&wait->timer);
     unlink_wait(wait);
-    answer(wait->tokens, token, hash_text(token), now_s, verdict, facts, wait->on_answer, wait->context);
+    answer(wait->issuer->tokens, token, hash_text(token), now_s, verdict, facts, wait->on_answer, wait->context);
     free(wait);
 }
 
@@ -183,11 +194,11 @@ static void on_wait_over(struct loop_timer *timer)
 /* Looks again. A wait may have begun after the fetch that ended now: then another is under way, and it waits on. */
 static void retry(struct tokens_wait *wait)
 {
-    struct tokens *tokens = wait->tokens;
+    struct tokens *tokens = wait->issuer->tokens;
     struct token_facts facts;
     int64_t now_s = wait->now_s + (int64_t)((loop_now_ms(tokens->loop) - wait->since_ms) / 1000);
     enum tokens_verdict verdict = verify(tokens, text_of(wait->token, wait->size), now_s, &facts);
-    if (verdict == TOKENS_UNKNOWN_KEY && keys_store_refetch(tokens->store)) {
+    if (verdict == TOKENS_UNKNOWN_KEY && keys_store_refetch(wait->issuer->store)) {
         unlink_wait(wait);
         link_wait(wait);
     } else {
@@ -197,29 +208,30 @@ static void retry(struct tokens_wait *wait)
 
 static void on_keys(void *context, struct keys *keys)
 {
-    struct tokens *tokens = context;
-    adopt_keys(tokens, keys);
-    tokens->round++;
+    struct issuer *issuer = context;
+    adopt_keys(issuer, keys);
+    issuer->round++;
     /* Callbacks may add and cancel waits: what is added now has this round and stands behind. */
-    while (tokens->first != NULL && tokens->first->round < tokens->round)
-        retry(tokens->first);
+    while (issuer->first != NULL && issuer->first->round < issuer->round)
+        retry(issuer->first);
 }
 
-static struct tokens_wait *start_wait(struct tokens *tokens, struct text token, int64_t now_s, tokens_answer on_answer,
+static struct tokens_wait *start_wait(struct issuer *issuer, struct text token, int64_t now_s, tokens_answer on_answer,
                                       void *context)
 {
+    struct loop *loop = issuer->tokens->loop;
     struct tokens_wait *wait = malloc(sizeof(*wait) + token.size);
     if (wait == NULL)
         return NULL;
-    *wait = (struct tokens_wait){.tokens = tokens,
+    *wait = (struct tokens_wait){.issuer = issuer,
                                  .on_answer = on_answer,
                                  .context = context,
-                                 .since_ms = loop_now_ms(tokens->loop),
+                                 .since_ms = loop_now_ms(loop),
                                  .now_s = now_s,
                                  .size = token.size};
     memcpy(wait->token, token.data, token.size);
     link_wait(wait);
-    loop_timer_start(tokens->loop, &wait->timer, WAIT_MS, on_wait_over);
+    loop_timer_start(loop, &wait->timer, WAIT_MS, on_wait_over);
     return wait;
 }
 
@@ -259,8 +271,9 @@ struct tokens_wait *tokens_verify(struct tokens *tokens, struct text authorizati
         return NULL;
     }
     enum tokens_verdict verdict = verify(tokens, token, now_s, &facts);
-    if (verdict == TOKENS_UNKNOWN_KEY && tokens->wait_count < MAX_WAITS && keys_store_refetch(tokens->store)) {
-        struct tokens_wait *wait = start_wait(tokens, token, now_s, on_answer, context);
+    if (verdict == TOKENS_UNKNOWN_KEY && tokens->wait_count < MAX_WAITS &&
+        keys_store_refetch(tokens->issuers[facts.issuer].store)) {
+        struct tokens_wait *wait = start_wait(&tokens->issuers[facts.issuer], token, now_s, on_answer, context);
         if (wait != NULL)
             return wait;
     }
@@ -268,35 +281,41 @@ struct tokens_wait *tokens_verify(struct tokens *tokens, struct text authorizati
     return NULL;
 }
 
-struct tokens *tokens_create(struct loop *loop, struct keys_store *store, const struct tokens_options *options)
+struct tokens *tokens_create(struct loop *loop, struct keys_store *const *stores, const struct tokens_options *options)
 {
-    struct tokens *tokens = calloc(1, sizeof(*tokens));
+    struct tokens *tokens = options->issuer_count <= TOKENS_MAX_ISSUERS ? calloc(1, sizeof(*tokens)) : NULL;
     if (tokens == NULL)
         return NULL;
     json_object_seed(0); /* jansson's tables, from the kernel's random source; once a process, thread-safe */
     tokens->loop = loop;
-    tokens->store = store;
     tokens->options = *options;
     tokens->next_serial = 1;
     tokens->cache = lru_create(options->cache != 0 ? options->cache : 1, MAX_BYTES, release_entry);
-    tokens->subscription = keys_subscribe(store, loop, on_keys, tokens);
-    if (tokens->cache == NULL || tokens->subscription == NULL) {
-        tokens_destroy(tokens);
-        return NULL;
+    bool good = tokens->cache != NULL;
+    for (size_t i = 0; good && i < options->issuer_count; i++) {
+        struct issuer *issuer = &tokens->issuers[i];
+        *issuer = (struct issuer){.tokens = tokens, .store = stores[i]};
+        issuer->subscription = keys_subscribe(stores[i], loop, on_keys, issuer);
+        tokens->keys[i] = keys_store_current(stores[i]); /* after the subscription: no change is missed */
+        good = issuer->subscription != NULL;
     }
-    tokens->keys = keys_store_current(store); /* after the subscription: no change is missed */
-    return tokens;
+    if (good)
+        return tokens;
+    tokens_destroy(tokens);
+    return NULL;
 }
 
 void tokens_destroy(struct tokens *tokens)
 {
     if (tokens == NULL)
         return;
-    while (tokens->first != NULL)
-        tokens_cancel(tokens->first);
-    keys_unsubscribe(tokens->subscription);
+    for (size_t i = 0; i < tokens->options.issuer_count; i++) {
+        while (tokens->issuers[i].first != NULL)
+            tokens_cancel(tokens->issuers[i].first);
+        keys_unsubscribe(tokens->issuers[i].subscription);
+        keys_unref(tokens->keys[i]);
+    }
     lru_destroy(tokens->cache);
-    keys_unref(tokens->keys);
     free(tokens);
 }
 

@@ -7,15 +7,25 @@
 #include "auth/principal.h"
 #include "base/buffer.h"
 
+#define TOKENS_MAX_ISSUERS 16
+
 struct tokens;
+struct tokens_issuer {
+    const char *issuer;            /* what `iss` equals exactly */
+    const char *const *audiences;  /* NULL-terminated; `aud` must name one of them */
+    const char *customer_claim;    /* the claim that names the customer; or NULL, and then: */
+    const char *customer;          /* all of the issuer's tokens are this customer's */
+    const char *tier_claim, *tier; /* the same for the tier; both NULL: none */
+};
 struct tokens_options {
-    const char *issuer, *audience;
-    const char *customer_claim, *tier_claim;
+    const struct tokens_issuer *issuers;
+    size_t issuer_count; /* 1 to TOKENS_MAX_ISSUERS, no issuer twice */
     int64_t leeway_s, max_lifetime_s;
     size_t cache; /* entries */
 };
-struct tokens *tokens_create(struct loop *loop, struct keys_store *store,
-                             const struct tokens_options *options); /* options' strings are borrowed */
+/* The unverified `iss` chooses the issuer; its store's keys, and no others, may then verify the token. `stores` has one
+ * for each issuer, in their order. The array is copied; stores, issuers and their strings are borrowed. */
+struct tokens *tokens_create(struct loop *loop, struct keys_store *const *stores, const struct tokens_options *options);
 void tokens_destroy(struct tokens *tokens);
 
 enum tokens_verdict {

@@ -25,6 +25,16 @@ static enum status read_all(int fd, const char *path, struct buffer *out, struct
     }
 }
 
+/* Who can read it besides this process' user? A file of root's may be readable for our group, as a mounted secret is in
+ * Kubernetes: only root can have made it so. */
+static bool lets_others_in(const struct stat *info)
+{
+    mode_t others = S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH;
+    if (info->st_uid == 0 && geteuid() != 0 && info->st_gid == getegid())
+        others &= ~(mode_t)S_IRGRP;
+    return (info->st_mode & others) != 0;
+}
+
 static enum status open_and_read(const char *path, bool secret, struct buffer *out, struct failure *failure)
 {
     struct stat info;
@@ -39,7 +49,7 @@ static enum status open_and_read(const char *path, bool secret, struct buffer *o
     enum status status = STATUS_OK;
     if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode))
         status = failure_set(failure, STATUS_INVALID, "%s is not a regular file; name a file", path);
-    else if (secret && (info.st_mode & (S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH)) != 0)
+    else if (secret && lets_others_in(&info))
         status = failure_set(failure, STATUS_DENIED,
                              "%s holds a secret, and its mode %03o lets others at it; run: chmod 600 %s", path,
                              (unsigned)info.st_mode & 0777, path);

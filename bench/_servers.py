@@ -159,8 +159,8 @@ class Gateway:
             + f'customers:\n  login_key_file: "{files["login"]}"\n'
             + "".join(f"{line}\n" for line in ("uploads:", f'  spool: "{spool}"', *(f"  {line}" for line in uploads)))
             + (redis_section if redis else "") +
-            f'auth:\n  issuer: https://bench.sluice.local\n  audience: sluice\n  keys:\n'
-            f'    - {{kid: bench-1, algorithm: HS256, file: "{files["dev"]}"}}\n'
+            f'auth:\n  issuers:\n    - issuer: https://bench.sluice.local\n      audience: sluice\n      keys:\n'
+            f'        - {{kid: bench-1, algorithm: HS256, file: "{files["dev"]}"}}\n'
             # The limiter stands in the way as it does in life, but admits whatever one thread can ask for.
             f"limits:\n  address: null\n  default_tier: bench\n  tiers:\n    bench:\n      rates:\n"
             f"        - {{rate: 10000000/s, burst: 10000000}}\n      quotas: []\n"

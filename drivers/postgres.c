@@ -297,9 +297,9 @@ enum status postgres_create(struct loop *loop, const struct postgres_options *op
     pool->backoff_ms = 50;
     pool->flush_hook.on_turn_end = on_turn_end;
     struct postgres_login *login = &pool->options.login;
-    const char **const strings[] = {&login->host,      &login->database,         &login->user,
-                                    &login->password,  &login->sslmode,          &login->ca_file,
-                                    &login->host_name, &login->application_name, &pool->options.check};
+    const char **const strings[] = {&login->host,    &login->database,    &login->user,      &login->password,
+                                    &login->sslmode, &login->ca_file,     &login->host_name, &login->application_name,
+                                    &login->ports,   &pool->options.check};
     for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
         *strings[i] = copy_string(*strings[i]);
     if (options->mode == POSTGRES_STREAMED)
@@ -356,9 +356,9 @@ void postgres_destroy(struct postgres *pool)
         free(query);
     }
     struct postgres_login *login = &pool->options.login;
-    const char *const strings[] = {login->host,      login->database,         login->user,
-                                   login->password,  login->sslmode,          login->ca_file,
-                                   login->host_name, login->application_name, pool->options.check};
+    const char *const strings[] = {login->host,    login->database,    login->user,      login->password,
+                                   login->sslmode, login->ca_file,     login->host_name, login->application_name,
+                                   login->ports,   pool->options.check};
     for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
         free((char *)(uintptr_t)strings[i]);
     free(pool->connections);

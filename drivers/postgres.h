@@ -8,15 +8,17 @@
 #include "drivers/loop.h"
 
 struct postgres_login {
-    const char
-        *host; /* numeric address (given to libpq as hostaddr), or the folder of a unix socket; see postgres_resolve */
+    /* A numeric address (given to libpq as hostaddr), or the folder of a unix socket; see postgres_resolve. Several,
+     * with commas between, are one database's servers: whichever is the primary is connected to. */
+    const char *host;
     uint16_t port;
+    const char *ports; /* of several hosts, as many, with commas between; NULL: `port` is all of theirs */
     const char *database;
     const char *user;
     const char *password; /* NULL: none */
     const char *sslmode;
     const char *ca_file;   /* NULL: libpq's default */
-    const char *host_name; /* for verify-full when host was resolved; else NULL */
+    const char *host_name; /* for verify-full when host was resolved, as many as hosts; else NULL */
     const char *application_name;
     uint32_t connect_timeout_ms;
 };

@@ -7,8 +7,6 @@
 #include "base/random.h"
 #include "drivers/postgres_private.h"
 
-#include "drivers/postgres_session.h"
-
 #define READS_PER_TURN 4           /* then the loop sees to its other sockets */
 #define SILENCE_MS 2000            /* beyond statement_timeout, after which the server itself would have spoken */
 #define RECEIVE_BUFFER (256 << 10) /* bytes; streamed connections */
@@ -97,9 +95,8 @@ void connection_lost(struct connection *connection, const char *reason)
 {
     struct postgres *pool = connection->pool;
     bool was_serving = connection->state >= CONNECTION_READY;
-    char words[200];
-    snprintf(words, sizeof(words), "%s", reason != NULL ? reason : "closed");
-    words[strcspn(words, "\n")] = '\0';
+    char words[600];
+    postgres_reason(words, sizeof(words), reason != NULL ? reason : "closed");
     connection_close(connection);
     if (pool->closing)
         return;
@@ -302,9 +299,9 @@ static void ignore_notice(void *context, const char *message)
 void connection_open(struct connection *connection)
 {
     const char *keywords[POSTGRES_KEYWORDS], *values[POSTGRES_KEYWORDS];
-    char port[8], timeout[16];
+    struct postgres_keyword_room room;
     const struct postgres_login *login = &connection->pool->options.login;
-    postgres_keywords(login, port, timeout, keywords, values);
+    postgres_keywords(login, connection->pool->first_host, &room, keywords, values);
     connection_enter(connection, CONNECTION_CONNECTING);
     connection->pg = PQconnectStartParams(keywords, values, 0);
     if (connection->pg == NULL || PQstatus(connection->pg) == CONNECTION_BAD) {
@@ -338,6 +335,8 @@ void connection_on_timer(struct loop_timer *timer)
         break;
     case CONNECTION_CONNECTING:
     case CONNECTION_SETTING_UP:
+        /* libpq goes on to the next host when one refuses, but waits for one that says nothing as long as we let it. */
+        connection->pool->first_host++;
         connection_lost(connection, "connecting took too long");
         break;
     case CONNECTION_READY:

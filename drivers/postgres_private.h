@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "drivers/postgres.h"
+#include "drivers/postgres_session.h"
 
 #define PREPARED_MAX 256    /* statements a connection keeps; then it forgets them all */
 #define PREPARED_TABLE 1024 /* open addressing, at most a quarter full */
@@ -110,6 +111,7 @@ struct postgres {
     struct postgres_query *spare;
     size_t waiting, total; /* total: waiting and in flight */
     size_t spare_count;
+    size_t first_host; /* of the login's, which the next attempt to connect begins with */
     bool last_failed, closing, dispatching;
     uint32_t backoff_ms;
     struct loop_hook flush_hook;
@@ -192,9 +194,16 @@ void postgres_error_from_result(struct postgres_error *error, const PGresult *re
 /* The server is about to close the connection. */
 bool postgres_result_is_fatal(const PGresult *result);
 void postgres_error_set(struct postgres_error *error, enum status status, const char *message);
-/* Keywords for PQconnectdbParams; at most POSTGRES_KEYWORDS with the NULL. */
+/* Why a connection failed, on one line: libpq's words of each host that it tried, without its hints. */
+void postgres_reason(char *out, size_t size, const char *words);
+/* Keywords for PQconnectdbParams; at most POSTGRES_KEYWORDS with the NULL. Of several hosts the one numbered `first`
+ * (from 0, modulo their number) is tried first. */
 #define POSTGRES_KEYWORDS 16
-void postgres_keywords(const struct postgres_login *login, char port[8], char timeout[16],
+struct postgres_keyword_room { /* what the values may point into */
+    struct postgres_resolved turned;
+    char port[8], timeout[16];
+};
+void postgres_keywords(const struct postgres_login *login, size_t first, struct postgres_keyword_room *room,
                        const char *keywords[POSTGRES_KEYWORDS], const char *values[POSTGRES_KEYWORDS]);
 
 #endif

@@ -84,26 +84,66 @@ bool postgres_result_is_fatal(const PGresult *result)
     return severity != NULL && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
 }
 
-void postgres_keywords(const struct postgres_login *login, char port[8], char timeout[16],
+void postgres_reason(char *out, size_t size, const char *words)
+{
+    size_t at = 0;
+    out[0] = '\0';
+    while (*words != '\0') {
+        size_t line = strcspn(words, "\n");
+        if (line != 0 && words[0] != '\t' && at < size)
+            at += (size_t)snprintf(out + at, size - at, "%s%.*s", at != 0 ? "; " : "", (int)line, words);
+        words += line + (words[line] != '\0');
+    }
+}
+
+/* The list with its n-th item in front: "a,b,c" and 1 is "b,c,a". NULL stays NULL. */
+static const char *turn(const char *list, size_t first, char *out, size_t size)
+{
+    const char *from = list;
+    for (; from != NULL && first != 0; first--) {
+        from = strchr(from, ',');
+        from = from != NULL ? from + 1 : list; /* a shorter list: none is handed in */
+    }
+    if (list == NULL || from == list)
+        return list;
+    snprintf(out, size, "%s,%.*s", from, (int)(from - list - 1), list);
+    return out;
+}
+
+static size_t count_items(const char *list)
+{
+    size_t count = 1;
+    for (; *list != '\0'; list++)
+        count += *list == ',';
+    return count;
+}
+
+void postgres_keywords(const struct postgres_login *login, size_t first, struct postgres_keyword_room *room,
                        const char *keywords[POSTGRES_KEYWORDS], const char *values[POSTGRES_KEYWORDS])
 {
-    size_t count = 0;
+    size_t count = 0, hosts = count_items(login->host);
     bool is_socket = login->host[0] == '/';
-    snprintf(port, 8, "%u", login->port);
-    snprintf(timeout, 16, "%u", (login->connect_timeout_ms + 999) / 1000);
+    struct postgres_resolved *turned = &room->turned;
+    first %= hosts;
+    snprintf(room->port, sizeof(room->port), "%u", login->port);
+    snprintf(room->timeout, sizeof(room->timeout), "%u", (login->connect_timeout_ms + 999) / 1000);
+    const char *host = turn(login->host, first, turned->address, sizeof(turned->address));
+    const char *name = turn(login->host_name, first, turned->name, sizeof(turned->name));
+    const char *ports = turn(login->ports, first, turned->ports, sizeof(turned->ports));
     const struct {
         const char *keyword, *value;
     } pairs[] = {
-        {is_socket ? "host" : "hostaddr", login->host},
-        {"host", is_socket ? NULL : login->host_name},
-        {"port", port},
+        {is_socket ? "host" : "hostaddr", host},
+        {"host", is_socket ? NULL : name},
+        {"port", ports != NULL ? ports : room->port},
+        {"target_session_attrs", hosts > 1 ? "primary" : NULL},
         {"dbname", login->database},
         {"user", login->user},
         {"password", login->password},
         {"sslmode", login->sslmode},
         {"sslrootcert", login->ca_file},
         {"application_name", login->application_name},
-        {"connect_timeout", timeout},
+        {"connect_timeout", room->timeout},
         {"client_encoding", "UTF8"},
         {"tcp_user_timeout", "10000"},
         {"keepalives_idle", "30"},

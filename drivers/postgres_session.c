@@ -7,33 +7,78 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "drivers/postgres_session_private.h"
 
 #define PARAMETERS_MAX 64
 
-enum status postgres_resolve(struct postgres_login *login, struct postgres_resolved *storage, struct failure *failure)
+static enum status resolve_one(const char *host, char *address, size_t size, struct failure *failure)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
-    if (login->host[0] == '/')
-        return STATUS_OK;
-    int error = getaddrinfo(login->host, NULL, &hints, &found);
+    int error = getaddrinfo(host, NULL, &hints, &found);
     if (error != 0)
         return failure_set(failure, STATUS_UNAVAILABLE,
-                           "database.host %s cannot be resolved: %s; give an address, or a name that resolves",
-                           login->host, gai_strerror(error));
-    getnameinfo(found->ai_addr, found->ai_addrlen, storage->address, sizeof(storage->address), NULL, 0, NI_NUMERICHOST);
+                           "database.host %s cannot be resolved: %s; give an address, or a name that resolves", host,
+                           gai_strerror(error));
+    getnameinfo(found->ai_addr, found->ai_addrlen, address, (socklen_t)size, NULL, 0, NI_NUMERICHOST);
     freeaddrinfo(found);
+    return STATUS_OK;
+}
+
+static void add_item(char *list, size_t size, bool first, const char *item)
+{
+    size_t at = strlen(list);
+    snprintf(list + at, size - at, "%s%s", first ? "" : ",", item);
+}
+
+/* A folder has no address: libpq then takes the name. */
+static enum status resolve_several(struct postgres_login *login, struct postgres_resolved *storage,
+                                   struct failure *failure)
+{
+    struct text hosts = text_from_string(login->host);
+    struct text ports = login->ports != NULL ? text_from_string(login->ports) : TEXT_NONE;
+    bool first = true;
+    *storage = (struct postgres_resolved){.address = ""};
+    while (hosts.size != 0) {
+        char name[256], address[64] = "", port[8];
+        struct text host = text_split(&hosts, ',');
+        snprintf(name, sizeof(name), "%.*s", TEXT_ARGS(host));
+        snprintf(port, sizeof(port), "%u", login->port);
+        if (ports.data != NULL) {
+            struct text own = text_split(&ports, ',');
+            snprintf(port, sizeof(port), "%.*s", TEXT_ARGS(own));
+        }
+        if (name[0] != '/' && resolve_one(name, address, sizeof(address), failure) != STATUS_OK) {
+            log_event(LOG_WARNING, "database_host_unknown", "%s; the other hosts are used without it",
+                      failure->message);
+            continue;
+        }
+        add_item(storage->address, sizeof(storage->address), first, address);
+        add_item(storage->name, sizeof(storage->name), first, name);
+        add_item(storage->ports, sizeof(storage->ports), first, port);
+        first = false;
+    }
+    if (first)
+        return STATUS_UNAVAILABLE; /* the last failure says which */
+    login->host = storage->address;
+    login->host_name = storage->name;
+    login->ports = storage->ports;
+    return STATUS_OK;
+}
+
+enum status postgres_resolve(struct postgres_login *login, struct postgres_resolved *storage, struct failure *failure)
+{
+    if (strchr(login->host, ',') != NULL)
+        return resolve_several(login, storage, failure);
+    if (login->host[0] == '/')
+        return STATUS_OK;
+    enum status status = resolve_one(login->host, storage->address, sizeof(storage->address), failure);
+    if (status != STATUS_OK)
+        return status;
     snprintf(storage->name, sizeof(storage->name), "%s", login->host);
     login->host_name = storage->name;
     login->host = storage->address;
     return STATUS_OK;
-}
-
-/* The first line of libpq's words. */
-static void first_line(char *out, size_t size, const char *words)
-{
-    snprintf(out, size, "%s", words);
-    out[strcspn(out, "\n")] = '\0';
 }
 
 static void ignore_notice(void *context, const char *message)
@@ -46,8 +91,9 @@ enum status postgres_session_open(const struct postgres_login *login, struct pos
                                   struct failure *failure)
 {
     const char *keywords[POSTGRES_KEYWORDS], *values[POSTGRES_KEYWORDS];
-    char port[8], timeout[16], reason[300];
-    postgres_keywords(login, port, timeout, keywords, values);
+    char reason[600];
+    struct postgres_keyword_room room;
+    postgres_keywords(login, 0, &room, keywords, values);
     struct postgres_session *session = calloc(1, sizeof(*session));
     if (session == NULL)
         return failure_set(failure, STATUS_FAILED, "out of memory");
@@ -63,7 +109,7 @@ enum status postgres_session_open(const struct postgres_login *login, struct pos
         *out = session;
         return STATUS_OK;
     }
-    first_line(reason, sizeof(reason), PQerrorMessage(session->pg));
+    postgres_reason(reason, sizeof(reason), PQerrorMessage(session->pg));
     /* libpq gives no SQLSTATE of a refused login: its words must do. Starting up and shutting down pass; a wrong
      * password does not. */
     bool final = strstr(reason, "authentication failed") != NULL || strstr(reason, "does not exist") != NULL ||

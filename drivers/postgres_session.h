@@ -6,10 +6,13 @@
 #include "drivers/postgres.h"
 
 struct postgres_session;
-/* Replaces a name in login->host by a numeric address and sets host_name (both static inside `storage`). */
+/* Replaces the names in login->host by numeric addresses and sets host_name (all inside `storage`). Of several hosts
+ * those that cannot be resolved now are left out, with a warning, unless none is left. */
+#define POSTGRES_HOSTS_MAX 8
 struct postgres_resolved {
-    char address[64];
-    char name[256];
+    char address[POSTGRES_HOSTS_MAX * 64];
+    char name[POSTGRES_HOSTS_MAX * 256];
+    char ports[POSTGRES_HOSTS_MAX * 6];
 };
 enum status postgres_resolve(struct postgres_login *login, struct postgres_resolved *storage,
                              struct failure *failure) MUST_CHECK;

@@ -2,6 +2,8 @@
 
 #include <pthread.h>
 
+#include "query/versions.h"
+
 /* The kinds of relations that are served. */
 #define SERVED "('r', 'v', 'm', 'f', 'p')"
 /* Text in which somebody asks for a setting of ours, or for one whose name is made up at run time. Names of settings
@@ -239,7 +241,8 @@ static const char target_sql[] = "with recursive reader(role) as materialized (s
           "    where nullif($3, '') is not null and (b.top = 0 and (c.relkind in ('v', 'm') or c.relrowsecurity"
           "       or c.oid = (select oid from target)) or c.relkind = 'f')"
           "      and (c.relowner = " READER " or n.nspowner = " READER ") limit " OWN_MAX " + 1) o),"
-          " 'bases', (select json_agg(json_build_array(b.name, v.version, (extract(epoch from v.changed_at)"
+          " 'bases', (select json_agg(json_build_array(b.name, v.version + " VERSIONS_EPOCH
+          ", (extract(epoch from v.changed_at)"
           "      * 1000000)::bigint) order by b.name) from base b left join sluice.dataset_version v on v.relation = "
           "b.name)"
           ")::text from target t";
@@ -249,7 +252,8 @@ static const char target_sql[] = "with recursive reader(role) as materialized (s
  * of the n-th, '' for the login. Rows of three: "snapshot"; of each relation its number (from 1) and the sum (another
  * one, or no row: it has changed, has gone or may be read no more); of each tracked base its name, version and time.
  * Where no transaction has ended since, there is the first row only. On a standby a snapshot doesn't tell. */
-#define MAY_HAVE_CHANGED "pg_is_in_recovery() or pg_current_snapshot()::text <> $1"
+#define SNAPSHOT "(pg_current_snapshot()::text || ' ' || " VERSIONS_EPOCH ")"
+#define MAY_HAVE_CHANGED "pg_is_in_recovery() or " SNAPSHOT " <> $1"
 #define UNLESS_SAME(array) "case when " MAY_HAVE_CHANGED " then " array " end" /* null has no elements */
 static const char check_sql[] =
     "with thing(n, kind, oid, role) as materialized ("
@@ -271,13 +275,13 @@ static const char check_sql[] =
                                                      "       and c.relkind in " SERVED
                                                      " and has_schema_privilege(ro.role, ns.oid, 'usage')"
                                                      "       and has_any_column_privilege(ro.role, c.oid, 'select') "
-                                                     "offset 0) c)," FACTS
-                                                     " select 'snapshot', pg_current_snapshot()::text, case "
+                                                     "offset 0) c)," FACTS " select 'snapshot', " SNAPSHOT ", case "
                                                      "when " MAY_HAVE_CHANGED " then null else 'same' end"
                                                      " union all "
                                                      "select n::text, sum(hash)::text, null from fact group by n"
                                                      " union all "
-                                                     "select relation, version::text, (extract(epoch from changed_at) "
+                                                     "select relation, (version + " VERSIONS_EPOCH
+                                                     ")::text, (extract(epoch from changed_at) "
                                                      "* "
                                                      "1000000)::bigint::text"
                                                      "  from sluice.dataset_version where relation = any (" UNLESS_SAME(

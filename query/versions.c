@@ -28,8 +28,9 @@ struct versions {
 };
 
 /* Microseconds since the epoch, so that no text form of a timestamp is needed. */
-static const char poll_sql[] = "select relation, version::text, (extract(epoch from changed_at) * "
-                               "1000000)::bigint::text from sluice.dataset_version";
+static const char poll_sql[] =
+    "select relation, (version + " VERSIONS_EPOCH ")::text, (extract(epoch from changed_at) * "
+    "1000000)::bigint::text from sluice.dataset_version";
 static const struct postgres_statement poll_statement = {.sql = poll_sql, .id = 0x706f6c6c};
 
 static bool find_base(const struct postgres_rows *rows, struct text base, uint64_t *version, int64_t *changed_at)

@@ -6,6 +6,14 @@
 #include "drivers/postgres.h"
 #include "query/catalog.h"
 
+/* SQL: what is added to a counter, 0 as long as no standby was ever promoted. A standby that was behind when it was
+ * promoted counts again from what it had: its numbers would then tell of other rows than before, to callers and caches
+ * that had seen the lost ones. Each promotion begins a new timeline, and a version of a later timeline is higher than
+ * any of an earlier one. (A standby tells the timeline of its last restart point.) */
+#define VERSIONS_EPOCH                                                                                                 \
+    "(((case when pg_is_in_recovery() then (select timeline_id from pg_control_checkpoint())"                          \
+    " else ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint end) - 1) << 40)"
+
 struct versions;
 /* `pool`: a pipelined pool on `loop` (the control thread's). The first poll is made with `session`, waiting. */
 enum status versions_create(struct loop *loop, struct postgres *pool, struct postgres_session *session,

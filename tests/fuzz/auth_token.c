@@ -6,13 +6,11 @@
 #include "base/encoding.h"
 
 static const char secret[] = "0123456789abcdef0123456789abcdef";
-static const struct tokens_options rules = {.issuer = "https://issuer.example",
-                                            .audience = "sluice",
-                                            .customer_claim = "customer",
-                                            .tier_claim = "tier",
-                                            .leeway_s = 30,
-                                            .max_lifetime_s = 86400,
-                                            .cache = 16};
+static const char *const audiences[] = {"sluice", NULL};
+static const struct tokens_issuer issuers[] = {
+    {.issuer = "https://issuer.example", .audiences = audiences, .customer_claim = "customer", .tier_claim = "tier"}};
+static const struct tokens_options rules = {
+    .issuers = issuers, .issuer_count = 1, .leeway_s = 30, .max_lifetime_s = 86400, .cache = 16};
 
 static struct keys *make_keys(void)
 {
@@ -57,7 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         sign(&token, TEXT("{\"alg\":\"HS256\",\"kid\":\"k\"}"), input);
     else
         buffer_append_text(&token, input);
-    enum tokens_verdict verdict = token_verify(keys, &rules, buffer_text(&token), 1000000, 1, &facts);
+    enum tokens_verdict verdict = token_verify(&keys, &rules, buffer_text(&token), 1000000, 1, &facts);
     if (verdict == TOKENS_VALID) {
         if (data[0] == 0 || facts.principal == NULL || facts.principal->customer.size == 0)
             abort(); /* nobody finds a signature by chance */

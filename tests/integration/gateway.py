@@ -48,14 +48,18 @@ def make_spool(folder):
     return str(path)
 
 
+def issuer(**changes):
+    """An entry of auth.issuers; it wants a source of keys."""
+    return {"issuer": ISSUER, "audience": "sluice", **changes}
+
+
 def configuration(folder, postgres, database, redis=None, prefix=None):
     config = {
         "server": {"listen": f"127.0.0.1:{free_port()}", "admin": f"127.0.0.1:{free_port()}", "workers": 2},
         "database": {"host": "127.0.0.1", "port": postgres.port, "name": database, "user": "sluice_reader", "tls": "disable",
                      "password_file": write_secret(folder, "reader.password", READER_PASSWORD),
                      "admin": {"user": "sluice_owner", "password_file": write_secret(folder, "owner.password", OWNER_PASSWORD)}},
-        "auth": {"issuer": ISSUER, "audience": "sluice",
-                 "keys": [{"kid": "test-1", "algorithm": "HS256", "file": write_secret(folder, "token.key", SECRET)}]},
+        "auth": {"issuers": [issuer(keys=[{"kid": "test-1", "algorithm": "HS256", "file": write_secret(folder, "token.key", SECRET)}])]},
         "limits": {"default_tier": "test", "tiers": {"test": {"rates": [{"rate": "100000/s", "burst": 100000}], "quotas": []}}},
         "uploads": {"spool": make_spool(folder)},
         "paging": {"cursor_key_file": write_secret(folder, "cursor.key", "c" * 64)},

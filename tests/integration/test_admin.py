@@ -85,6 +85,7 @@ def certificate(tmp_path):
               .not_valid_before(now - datetime.timedelta(1)).not_valid_after(now + datetime.timedelta(1))
               .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False).sign(key, hashes.SHA256()))
     (tmp_path / "tls.crt").write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    (tmp_path / "tls.key").touch(mode=0o600)
     (tmp_path / "tls.key").write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
     return tmp_path
 

@@ -59,14 +59,14 @@ def test_a_file_that_is_no_configuration_is_refused_in_words(tmp_path, text):
 
 
 def test_the_example_file_has_no_mistake_but_its_missing_keys(tmp_path):
-    """What stands in sluice.example.yaml is known and valid: only `auth` lacks a key there, and nothing else is told of."""
+    """What stands in sluice.example.yaml is known and valid: only auth.issuers is empty there, and nothing else is told of."""
     from gateway import ROOT
 
     example = yaml.safe_load((ROOT / "sluice.example.yaml").read_text())
     key = tmp_path / "dev.key"
     key.write_text(SECRET)
     key.chmod(0o600)
-    example["auth"]["keys"] = [{"kid": "dev-1", "algorithm": "HS256", "file": str(key)}]
+    example["auth"]["issuers"] = [{"issuer": "https://issuer.example", "audience": "sluice", "keys": [{"kid": "dev-1", "algorithm": "HS256", "file": str(key)}]}]
     example["database"]["port"] = free_port()  # nobody is there
     path = tmp_path / "example.yaml"
     path.write_text(yaml.safe_dump(example))

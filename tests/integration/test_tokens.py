@@ -13,7 +13,7 @@ import requests
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from gateway import SECRET, assert_problem, claims, token, write_secret
+from gateway import SECRET, assert_problem, claims, issuer, token, write_secret
 from wait import eventually
 
 PATH = "/v1/regions?limit=1"
@@ -68,7 +68,7 @@ def guarded(postgres, redis, demo, tmp_path_factory):
     keys = [{"kid": "test-1", "algorithm": "HS256", "file": write_secret(folder, "secret", SECRET)},
             {"kid": "rsa-1", "algorithm": "RS256", "file": write_secret(folder, "rsa.pem", public_pem(rsa_key("rsa-1")))},
             {"kid": "ec-1", "algorithm": "ES256", "file": write_secret(folder, "ec.pem", public_pem(ec_key("ec-1")))}]
-    one = start_gateway(folder, postgres, redis, demo, {"auth": {"keys": keys}})
+    one = start_gateway(folder, postgres, redis, demo, {"auth": {"issuers": [issuer(keys=keys)]}})
     yield one
     one.stop()
 
@@ -245,7 +245,7 @@ def key_server():
 
 @pytest.mark.tsan
 def test_a_rotated_key_is_fetched_once_when_it_is_first_seen(gateway, key_server):
-    one = gateway({"auth": {"keys": [], "jwks": {"url": key_server.url, "refresh": "10m", "cooldown": "1s", "timeout": "2s"}}})
+    one = gateway({"auth": {"issuers": [issuer(jwks_url=key_server.url, refresh="10m", cooldown="1s", timeout="2s")]}})
     assert one.get(PATH, bearer=rs("old")).status_code == 200
     assert one.get(PATH, bearer=token(pem(ec_key("ec")), "ES256", "ec")).status_code == 200
     key_server.keys = [rsa_jwk("new"), rsa_jwk("encrypting", use="enc")]
@@ -258,7 +258,7 @@ def test_a_rotated_key_is_fetched_once_when_it_is_first_seen(gateway, key_server
 
 @pytest.mark.tsan
 def test_unknown_keys_do_not_become_a_flood_of_fetches_and_stale_keys_go_on(gateway, key_server):
-    one = gateway({"auth": {"keys": [], "jwks": {"url": key_server.url, "refresh": "10m", "cooldown": "30s", "timeout": "2s"}}})
+    one = gateway({"auth": {"issuers": [issuer(jwks_url=key_server.url, refresh="10m", cooldown="30s", timeout="2s")]}})
     assert one.get(PATH, bearer=rs("old")).status_code == 200
     key_server.broken = True
     before = key_server.asked
@@ -271,7 +271,7 @@ def test_unknown_keys_do_not_become_a_flood_of_fetches_and_stale_keys_go_on(gate
 def test_keys_come_from_a_jwks_file_too(gateway, tmp_path):
     path = tmp_path / "jwks.json"
     path.write_text(json.dumps({"keys": [rsa_jwk("file-1"), {"kty": "oct", "kid": "secret", "k": b64(SECRET.encode()), "alg": "HS256"}]}))
-    one = gateway({"auth": {"keys": [], "jwks": {"file": str(path)}}})
+    one = gateway({"auth": {"issuers": [issuer(jwks_file=str(path))]}})
     assert one.get(PATH, bearer=rs("file-1")).status_code == 200
     assert one.get(PATH, bearer=token(kid="secret")).status_code == 401, "HS256 is not among the allowed algorithms of a JWKS"
 

@@ -16,7 +16,8 @@
 #include "query/datasets.h"
 
 #define MINIMAL                                                                                                        \
-    "auth:\n  issuer: https://issuer.example\n  audience: sluice\n  jwks: {url: \"https://issuer.example/jwks\"}\n"
+    "auth: {issuers: [{issuer: \"https://issuer.example\", audience: sluice, jwks_url: "                               \
+    "\"https://issuer.example/jwks\"}]}\n"
 
 static struct buffer report;
 static struct failure failure;
@@ -63,7 +64,9 @@ static char *example(void)
     assert_int_equal(file_read(SLUICE_SOURCE_DIR "/sluice.example.yaml", &source, &failure), STATUS_OK);
     char *text = strdup(buffer_c_string(&source));
     buffer_free(&source);
-    return replace(text, "jwks: null", "jwks: {url: \"https://issuer.example/jwks\"}");
+    return replace(
+        text, "issuers: []",
+        "issuers: [{issuer: \"https://issuer.example\", audience: sluice, jwks_url: \"https://issuer.example/jwks\"}]");
 }
 
 #define SAME(member) assert_true(one->member == other->member)
@@ -110,6 +113,7 @@ static void assert_same_server(const struct config *one, const struct config *ot
     SAME(server.drain_timeout_ms);
     SAME(server.min_send_rate);
     SAME(server.proxy_protocol);
+    SAME(server.core_dumps);
     SAME_NETWORKS(server.trusted_proxies);
     SAME_TEXT(server.tls_certificate);
     SAME_TEXT(server.tls_key);
@@ -130,6 +134,7 @@ static void assert_same_sources(const struct config *one, const struct config *o
 {
     SAME_TEXT(database.host);
     SAME(database.port);
+    SAME_TEXT(database.ports);
     SAME_TEXT(database.name);
     SAME_TEXT(database.user);
     SAME_TEXT(database.sslmode);
@@ -187,21 +192,21 @@ static void assert_same_warehouse(const struct config *one, const struct config 
 
 static void assert_same_auth(const struct config *one, const struct config *other)
 {
-    SAME_TEXT(auth.issuer);
-    SAME_TEXT(auth.audience);
-    SAME_TEXT(auth.customer_claim);
-    SAME_TEXT(auth.tier_claim);
     SAME(auth.leeway_s);
     SAME(auth.max_lifetime_s);
     SAME(auth.cache);
-    SAME(auth.key_count);
-    SAME_TEXT(auth.jwks_url);
-    SAME_TEXT(auth.jwks_file);
-    SAME_TEXT(auth.jwks_ca_file);
-    SAME(auth.jwks_refresh_ms);
-    SAME(auth.jwks_cooldown_ms);
-    SAME(auth.jwks_timeout_ms);
-    SAME_LIST(auth.allowed_algorithms);
+    SAME(auth.revocation_max_age_ms);
+    SAME(auth.revocation_refuses);
+    SAME(auth.issuer_count);
+    for (size_t i = 0; i < one->auth.issuer_count; i++) {
+        SAME_TEXT(auth.issuers[i].issuer);
+        SAME_LIST(auth.issuers[i].audiences);
+        SAME_TEXT(auth.issuers[i].customer_claim);
+        SAME_TEXT(auth.issuers[i].tier_claim);
+        SAME_TEXT(auth.issuers[i].jwks_url);
+        SAME(auth.issuers[i].refresh_ms);
+        SAME_LIST(auth.issuers[i].allowed_algorithms);
+    }
 }
 
 static void assert_same_limits(const struct config *one, const struct config *other)
@@ -275,7 +280,7 @@ static void the_example_as_it_stands_lacks_only_keys(void **state)
     struct config *config = NULL;
     assert_int_equal(config_load(SLUICE_SOURCE_DIR "/sluice.example.yaml", &config, &report), STATUS_INVALID);
     assert_null(config);
-    assert_non_null(strstr(buffer_c_string(&report), "auth: neither keys nor jwks"));
+    assert_non_null(strstr(buffer_c_string(&report), "auth.issuers: is empty"));
     assert_ptr_equal(strchr(report.data, '\n'), report.data + report.size - 1); /* one line */
 }
 
@@ -440,6 +445,29 @@ static void a_file_of_nothing_but_mistakes_is_refused_without_a_crash(void **sta
     free(source);
 }
 
+static void a_database_may_have_several_hosts_each_with_its_port(void **state)
+{
+    static const struct {
+        const char *written, *hosts, *ports;
+    } cases[] = {
+        {"{}", "127.0.0.1", "5432"},
+        {"{host: db1}", "db1", "5432"},
+        {"{host: \"::1\", port: 6000}", "::1", "6000"},
+        {"{host: \"[::1]:7000\", port: 6000}", "::1", "7000"},
+        {"{host: /run/postgresql}", "/run/postgresql", "5432"},
+        {"{host: [db1, \"db2:5433\"], port: 6000}", "db1,db2", "6000,5433"},
+        {"{port: 6000, host: \"db1:1, [fe80::1]:2, 10.0.0.1\"}", "db1,fe80::1,10.0.0.1", "1,2,6000"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char source[512];
+        snprintf(source, sizeof(source), MINIMAL "database: %s\n", cases[i].written);
+        struct config *config = load(source);
+        assert_string_equal(config->database.host, cases[i].hosts);
+        assert_string_equal(config->database.ports, cases[i].ports);
+        config_free(config);
+    }
+}
+
 static void secrets_come_from_a_file_or_the_environment(void **state)
 {
     char path[] = "/tmp/sluice-secret-XXXXXX";
@@ -459,6 +487,12 @@ static void secrets_come_from_a_file_or_the_environment(void **state)
     buffer_clear(&secret);
     assert_int_equal(config_secret_read(&environment, &secret, &failure), STATUS_OK);
     assert_string_equal(secret.data, "from the environment");
+    struct config *config = load(MINIMAL "redis: {address: 127.0.0.1:1, password_env: SLUICE_TEST_SECRET}\n");
+    const char *where = getenv("SLUICE_TEST_SECRET");
+    config_secrets_forget(config);
+    assert_null(getenv("SLUICE_TEST_SECRET"));
+    assert_int_equal(where[0], '\0'); /* /proc/PID/environ shows the place itself */
+    config_free(config);
     buffer_clear(&secret);
     assert_int_equal(config_secret_read(&none, &secret, &failure), STATUS_OK);
     assert_int_equal(secret.size, 0);
@@ -472,6 +506,7 @@ static void secrets_come_from_a_file_or_the_environment(void **state)
     assert_int_equal(secret.size, 0);
     unlink(path);
     buffer_free(&secret);
+    setenv("SLUICE_TEST_SECRET", "from the environment", 1);
     buffer_init(&secret, 8); /* nor is one cut that is too long, and taken for the whole */
     assert_int_equal(config_secret_read(&environment, &secret, &failure), STATUS_TOO_LARGE);
     assert_non_null(strstr(failure.message, "redis.password: the secret is longer than the 8 bytes allowed"));
@@ -493,6 +528,7 @@ int main(void)
         TEST(a_tier_has_a_budget_and_a_page),
         TEST(the_cores_are_counted_when_no_workers_are_given),
         TEST(a_file_that_is_not_there_is_a_failure_of_its_own),
+        TEST(a_database_may_have_several_hosts_each_with_its_port),
         TEST(secrets_come_from_a_file_or_the_environment),
         TEST(a_file_of_nothing_but_mistakes_is_refused_without_a_crash),
     };

@@ -12,12 +12,14 @@ static void what_the_standards_allow_is_accepted(void **state)
         {"{\"alg\":\"$\",\"kid\":\"k-$\",\"typ\":\"at+jwt\"}", FORGE_GOOD},
         {"{\"alg\":\"$\",\"kid\":\"k-$\",\"typ\":\"AT+JWT\",\"x5t\":\"abc\"}", FORGE_GOOD},
         {HEADER, "{" FORGE_BASE ",\"exp\":1700000600.75}"},
-        {HEADER, "{" FORGE_BASE ",\"exp\":1.7000006e9,\"nbf\":1700000000.5,\"iat\":0}"},
+        {HEADER, "{" FORGE_BASE ",\"exp\":1.7000006e9,\"nbf\":1700000000.5,\"iat\":1699914170}"},
         {HEADER, "{" FORGE_BASE ",\"exp\":1699999971,\"nbf\":1700000030,\"iat\":1700000030}"},
         {HEADER, "{" FORGE_BASE ",\"exp\":1700086430}"},
         {HEADER, "{" FORGE_BASE ",\"exp\":1700000600,\"scope\":\"\",\"other\":[{\"a\":null}]}"},
         {HEADER, "{" FORGE_BASE ",\"exp\":1700000600,\"scp\":[\"a\",\"b\"],\"jti\":\"x\"}"},
         {HEADER, "{" FORGE_BASE ",\"exp\":1700000600,\"scp\":\"a b\"}"},
+        {HEADER, "{" FORGE_BASE ",\"exp\":1700000600,\"scope\":[\"a\",\"b\"]}"},
+        {"{\"alg\":\"$\",\"kid\":\"k-$\",\"typ\":\"application/at+jwt\"}", FORGE_GOOD},
         {HEADER, "{\"iss\":\"https://issuer.example\",\"aud\":[\"other\",\"sluice\"],\"sub\":\"\xc3\xa9\","
                  "\"customer\":\"a\",\"exp\":1700000600}"},
     };
@@ -43,7 +45,7 @@ struct bad {
 #define BAD_AUD "aud is neither a string nor an array of strings"
 #define BAD_ALG "alg is missing or not supported"
 #define BAD_EXP "exp is not a time in seconds"
-#define BAD_SCP "scp is neither a string nor an array of strings"
+#define BAD_SCP "scope is neither a string nor an array of strings"
 #define BAD_CHARACTER "a scope has a character that scopes may not have"
 #define BAD_CUSTOMER "the claim that names the customer is missing or malformed"
 #define LONG41 "a1234567890123456789012345678901234567890"
@@ -145,7 +147,8 @@ static const struct bad signed_badly[] = {
     {"customer of 42 bytes", HEADER, WITHOUT(ISS AUD SUB ",\"customer\":\"" LONG41 "x\""), BAD_CUSTOMER},
     {"tier a number", HEADER, "{" FORGE_BASE EXP ",\"tier\":1}", "the claim that names the tier is malformed"},
     {"jti a number", HEADER, "{" FORGE_BASE EXP ",\"jti\":1}", "jti is not a string of 1 to 255 bytes"},
-    {"scope a list", HEADER, "{" FORGE_BASE EXP ",\"scope\":[\"a\"]}", "scope is not a string"},
+    {"scope a list of numbers", HEADER, "{" FORGE_BASE EXP ",\"scope\":[\"a\",1]}", BAD_SCP},
+    {"iat long ago", HEADER, "{" FORGE_BASE EXP ",\"iat\":1699900000}", "exp lies too far behind iat"},
     {"scope with two spaces", HEADER, "{" FORGE_BASE EXP ",\"scope\":\"a  b\"}", "an empty scope"},
     {"scope with a tab", HEADER, "{" FORGE_BASE EXP ",\"scope\":\"a\\tb\"}", BAD_CHARACTER},
     {"scope with a quote", HEADER, "{" FORGE_BASE EXP ",\"scope\":\"a\\\"b\"}", BAD_CHARACTER},
@@ -172,10 +175,12 @@ static void a_token_with_a_bad_header_or_claim_is_refused_whatever_signed_it(voi
 
 static void a_tier_claim_that_is_not_configured_is_not_read(void **state)
 {
+    struct tokens_issuer issuer = forge_issuer;
     struct tokens_options rules = forge_rules;
-    rules.tier_claim = NULL;
+    issuer.tier_claim = NULL;
+    rules.issuers = &issuer;
     forge_token(&fixture.token, "HS256", NULL, HEADER, FORGE_GOOD);
-    assert_int_equal(token_verify(fixture.keys, &rules, buffer_text(&fixture.token), FORGE_NOW, 1, &facts),
+    assert_int_equal(token_verify(&fixture.keys, &rules, buffer_text(&fixture.token), FORGE_NOW, 1, &facts),
                      TOKENS_VALID);
     assert_null(facts.principal->tier.data);
     principal_unref(facts.principal);

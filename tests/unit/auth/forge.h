@@ -31,13 +31,13 @@ static const char *const forge_algorithms[FORGE_COUNT] = {"HS256", "HS384", "HS5
 /* As long as the longest hash. */
 static const char forge_secret[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-static const struct tokens_options forge_rules = {.issuer = "https://issuer.example",
-                                                  .audience = "sluice",
+static const char *const forge_audiences[] = {"sluice", NULL};
+static const struct tokens_issuer forge_issuer = {.issuer = "https://issuer.example",
+                                                  .audiences = forge_audiences,
                                                   .customer_claim = "customer",
-                                                  .tier_claim = "tier",
-                                                  .leeway_s = 30,
-                                                  .max_lifetime_s = 86400,
-                                                  .cache = 100};
+                                                  .tier_claim = "tier"};
+static const struct tokens_options forge_rules = {
+    .issuers = &forge_issuer, .issuer_count = 1, .leeway_s = 30, .max_lifetime_s = 86400, .cache = 100};
 
 #define FORGE_BASE "\"iss\":\"https://issuer.example\",\"aud\":\"sluice\",\"sub\":\"user-1\",\"customer\":\"acme\""
 #define FORGE_GOOD "{" FORGE_BASE ",\"exp\":1700000600,\"scope\":\"regions:read datasets:read\",\"tier\":\"free\"}"

@@ -60,12 +60,13 @@ static inline int tear_down(void **state)
 
 static struct token_facts facts;
 
-static inline enum tokens_verdict judge_at(const struct keys *keys, int64_t now_s)
+static inline enum tokens_verdict judge_at(struct keys *keys, int64_t now_s)
 {
     /* An exact copy, so that the address sanitizer sees a read past the end. */
     char *copy = malloc(fixture.token.size != 0 ? fixture.token.size : 1);
     memcpy(copy, fixture.token.data, fixture.token.size);
-    enum tokens_verdict verdict = token_verify(keys, &forge_rules, text_of(copy, fixture.token.size), now_s, 7, &facts);
+    enum tokens_verdict verdict =
+        token_verify(&keys, &forge_rules, text_of(copy, fixture.token.size), now_s, 7, &facts);
     free(copy);
     return verdict;
 }

@@ -60,7 +60,8 @@ static const char *jwks(const char *const *kids)
 
 static struct keys_options options_with(const char *url, const char *file)
 {
-    return (struct keys_options){.jwks_url = url,
+    return (struct keys_options){.issuer = "https://issuer.example",
+                                 .jwks_url = url,
                                  .jwks_file = file,
                                  .refresh_ms = 3600000,
                                  .cooldown_ms = 30000,
@@ -87,7 +88,7 @@ static bool has_kid(const char *kid)
 static void expect_file_refused(const char *algorithm, struct text content, mode_t mode, const char *why)
 {
     struct keys_file file = {.kid = "a", .algorithm = algorithm, .file = workspace_write("bad.key", content, mode)};
-    struct keys_options options = {.files = &file, .file_count = 1};
+    struct keys_options options = {.issuer = "i", .files = &file, .file_count = 1};
     assert_int_not_equal(keys_store_create(loop, &options, &store, &failure), STATUS_OK);
     if (strstr(failure.message, why) == NULL || strstr(failure.message, "bad.key") == NULL)
         fail_msg("%s, expecting \"%s\": %s", algorithm, why, failure.message);
@@ -140,7 +141,7 @@ static void two_files_may_not_share_a_kid_and_some_key_must_be_there(void **stat
 {
     const char *path = workspace_write("secret.key", text_of(forge_secret, 64), 0600);
     struct keys_file files[] = {{"a", "HS256", path}, {"a", "HS512", path}};
-    struct keys_options options = {.files = files, .file_count = 2}, none = {0};
+    struct keys_options options = {.issuer = "i", .files = files, .file_count = 2}, none = {.issuer = "i"};
     assert_int_equal(keys_store_create(loop, &options, &store, &failure), STATUS_INVALID);
     assert_non_null(strstr(failure.message, "kid \"a\""));
     assert_int_equal(keys_store_create(loop, &none, &store, &failure), STATUS_INVALID);
@@ -300,6 +301,33 @@ static void a_store_may_end_while_it_fetches(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static void the_document_of_discovery_leads_to_the_keys_and_a_strangers_does_not(void **state)
+{
+    struct keys_options options = options_with(NULL, NULL);
+    char document[256], address[128];
+    /* The one server answers both with what it has: a document is no key set, and no key set a document. */
+    snprintf(address, sizeof(address), "%s", server.url);
+    snprintf(document, sizeof(document), "{\"issuer\":\"https://issuer.example\",\"jwks_uri\":\"%s\"}", address);
+    options.discovery = address;
+    options.in_background = true;
+    server_answer(200, document, false);
+    assert_int_equal(keys_store_create(loop, &options, &store, &failure), STATUS_OK);
+    assert_int_equal(current_count(), 0); /* nobody waited */
+    struct keys_subscription *subscription = keys_subscribe(store, loop, on_change, NULL);
+    loop_until(loop, changes == 1);
+    assert_int_equal(atomic_load(&server.requests), 2); /* the document, and then what it named */
+    assert_int_equal(keys_store_statistics(store).failures, 1);
+    assert_int_equal(current_count(), 0);
+    keys_unsubscribe(subscription);
+    keys_store_destroy(store);
+    store = NULL;
+    options.issuer = "https://other.example";
+    options.in_background = false;
+    assert_int_equal(keys_store_create(loop, &options, &store, &failure), STATUS_OK);
+    assert_int_equal(atomic_load(&server.requests), 3); /* the keys were not asked for */
+    assert_int_equal(keys_store_statistics(store).failures, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -316,6 +344,7 @@ int main(void)
         TEST(a_key_set_is_refreshed_by_itself),
         TEST(an_unsubscribed_receiver_hears_nothing_even_of_a_message_on_its_way),
         TEST(a_store_may_end_while_it_fetches),
+        TEST(the_document_of_discovery_leads_to_the_keys_and_a_strangers_does_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -196,7 +196,7 @@ static void a_token_that_was_tampered_with_is_refused_whatever_signed_it(void **
         ROW(nothing, PARTS),
         ROW(two_dots, PARTS),
         ROW(padded_header, "the header is not base64url"),
-        ROW(padded_payload, "wrong signature"),
+        ROW(padded_payload, "the payload is not base64url"),
         ROW(padded_signature, "wrong signature"),
         ROW(space_behind, "wrong signature"),
         ROW(newline_inside, "wrong signature"),
@@ -204,7 +204,7 @@ static void a_token_that_was_tampered_with_is_refused_whatever_signed_it(void **
         ROW(nul_behind, PARTS),
         ROW(plain_base64, "wrong signature"),
         ROW(bits_behind_the_end, "wrong signature"),
-        ROW(other_payload, "wrong signature"),
+        ROW(other_payload, NULL), /* it may be no JSON then, or another issuer's */
         ROW(zero_signature, "wrong signature"),
         ROW(short_signature, "wrong signature"),
         ROW(long_signature, "wrong signature"),

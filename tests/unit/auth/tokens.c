@@ -53,7 +53,8 @@ static void start(const char *url, uint32_t cooldown_ms, const struct tokens_opt
     struct failure failure;
     file.file = workspace_write("secret.key", text_of(forge_secret, 64), 0600);
     const char *path = write_jwks(old_pkey, "ES256", NULL, NULL);
-    struct keys_options options = {.files = &file,
+    struct keys_options options = {.issuer = forge_issuer.issuer,
+                                   .files = &file,
                                    .file_count = 1,
                                    .jwks_file = url == NULL ? path : NULL,
                                    .jwks_url = url,
@@ -63,7 +64,7 @@ static void start(const char *url, uint32_t cooldown_ms, const struct tokens_opt
                                    .allowed_algorithms = allowed};
     if (keys_store_create(loop, &options, &store, &failure) != STATUS_OK)
         fail_msg("%s", failure.message);
-    tokens = tokens_create(worker_loop, store, rules);
+    tokens = tokens_create(worker_loop, &store, rules);
     assert_non_null(tokens);
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -129,6 +130,32 @@ static void a_secret_that_others_may_touch_is_refused_unread(void **state)
     }
 }
 
+/* In a process of another user than root, whose group a mounted secret belongs to. */
+static bool another_user_reads(mode_t mode, gid_t group)
+{
+    int ended = 0;
+    write_file(TEXT("s"), mode);
+    assert_int_equal(chown(path, 0, group), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        bool is_other = chmod(folder, 0755) == 0 && setgid(10001) == 0 && setuid(10001) == 0;
+        _exit(is_other && file_read_secret(path, &buffer, NULL) == STATUS_OK ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &ended, 0), child);
+    return WIFEXITED(ended) && WEXITSTATUS(ended) == 0;
+}
+
+static void a_secret_of_roots_may_be_readable_for_our_own_group(void **state)
+{
+    if (geteuid() != 0)
+        skip();
+    assert_true(another_user_reads(0440, 10001));
+    assert_true(another_user_reads(0640, 10001));
+    assert_false(another_user_reads(0444, 10001));
+    assert_false(another_user_reads(0460, 10001));
+    assert_false(another_user_reads(0444, 10002));
+}
+
 static void an_empty_secret_is_refused(void **state)
 {
     write_file(TEXT("\n\r\n"), 0600);
@@ -173,6 +200,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(folders_devices_and_pipes_are_refused_without_waiting, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_secret_loses_its_line_ends_and_nothing_else, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_secret_that_others_may_touch_is_refused_unread, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_secret_of_roots_may_be_readable_for_our_own_group, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_empty_secret_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_descriptor_stays_open, set_up, tear_down),
     };

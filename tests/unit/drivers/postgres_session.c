@@ -61,6 +61,33 @@ static void the_socket_in_a_folder_is_reached(void **state)
     assert_int_equal(open_as(login, &failure), STATUS_OK);
 }
 
+static void of_several_hosts_the_one_that_serves_is_reached(void **state)
+{
+    struct failure failure = {0};
+    struct postgres_login login = login_as("postgres", NULL);
+    struct postgres_resolved storage;
+    char hosts[256], ports[64];
+    snprintf(hosts, sizeof(hosts), "127.0.0.1,no-such-host.invalid,/tmp/no-such-folder,127.0.0.1");
+    snprintf(ports, sizeof(ports), "%u,2,3,%u", server_free_port(), database.port);
+    login.host = hosts;
+    login.ports = ports;
+    login.port = 1;
+    assert_int_equal(postgres_resolve(&login, &storage, &failure), STATUS_OK);
+    assert_string_equal(login.host,
+                        "127.0.0.1,,127.0.0.1"); /* a folder has no address, and who is unknown is left out */
+    assert_string_equal(login.host_name, "127.0.0.1,/tmp/no-such-folder,127.0.0.1");
+    assert_int_equal(open_as(login, &failure), STATUS_OK);
+    login = login_as("postgres", NULL);
+    login.host = "no-such-host.invalid,neither.invalid";
+    assert_int_equal(postgres_resolve(&login, &storage, &failure), STATUS_UNAVAILABLE);
+    assert_non_null(strstr(failure.message, "neither.invalid"));
+    login.host = "127.0.0.1,127.0.0.1";
+    login.port = server_free_port();
+    assert_int_equal(postgres_resolve(&login, &storage, &failure), STATUS_OK);
+    assert_int_equal(open_as(login, &failure), STATUS_UNAVAILABLE);
+    assert_null(strchr(failure.message, '\n'));
+}
+
 static void a_name_becomes_an_address(void **state)
 {
     struct failure failure = {0};
@@ -221,6 +248,7 @@ int main(void)
         cmocka_unit_test(what_trying_again_cannot_help_is_denied),
         cmocka_unit_test(nobody_listening_is_unavailable),
         cmocka_unit_test(the_socket_in_a_folder_is_reached),
+        cmocka_unit_test(of_several_hosts_the_one_that_serves_is_reached),
         cmocka_unit_test(a_name_becomes_an_address),
         cmocka_unit_test(a_query_takes_parameters_and_tells_the_servers_words),
         cmocka_unit_test(rows_come_one_by_one_until_the_receiver_says_stop),
