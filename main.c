@@ -1,4 +1,4 @@
-/* The command line: serve, check, migrate, customer, token, health. */
+/* The command line: serve, check, migrate, customer, token, audit, health. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
@@ -13,6 +13,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "api/audit_admin.h"
+#include "api/audit_erase.h"
 #include "api/check.h"
 #include "api/config.h"
 #include "api/customers_admin.h"
@@ -51,6 +53,7 @@ struct options {
     bool offline;
     struct mint_order mint;       /* of `token` */
     struct customers_order order; /* of `customer` */
+    bool erases;                  /* of `customer`: a person */
     enum { TOKEN_PRINT, TOKEN_REVOKE, TOKEN_LIST } token_action;
     struct revocation_wish wish; /* of `token revoke` */
 };
@@ -82,6 +85,7 @@ static void block_signals(sigset_t *signals)
     sigaddset(signals, SIGHUP);
     sigprocmask(SIG_BLOCK, signals, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that reaches a limit of its size is an error like a full disk, not the end */
 }
 
 /* A result or an answer takes some 100 KB and is gone a moment later. By itself the allocator would give that back to
@@ -198,8 +202,25 @@ static int migrate(const struct options *options)
     return status == STATUS_OK ? EXIT_SUCCESS : fail("migrate", &failure);
 }
 
+static int erase_subject(const struct options *options)
+{
+    struct config *config;
+    struct postgres_session *session = NULL;
+    struct failure failure = {0};
+    if (read_config(options, &config) != STATUS_OK)
+        return EXIT_FAILURE;
+    enum status status = open_owner(config, &session, &failure);
+    if (status == STATUS_OK)
+        status = audit_erase_subject(config, session, options->customer, options->subject, stdout, &failure);
+    postgres_session_close(session);
+    config_free(config);
+    return status == STATUS_OK ? EXIT_SUCCESS : fail("customer erase-subject", &failure);
+}
+
 static int customer(const struct options *options)
 {
+    if (options->erases)
+        return erase_subject(options);
     struct config *config;
     struct postgres_session *session = NULL;
     struct failure failure = {0};
@@ -311,12 +332,14 @@ static const struct command commands[] = {
      "writer's password.\n"
      "Run again, it changes nothing.\n\n" CONFIG_HELP,
      migrate},
-    {"customer", "add|set|remove NAME, or list",
+    {"customer", "add|set|remove NAME, list, or erase-subject",
      "add     makes a customer whole: role, password, schemas, grants on the warehouse. Run again, it mends what is\n"
      "        missing, and grants what has come to the warehouse since.\n"
      "set     changes its tier and quotas, or prints its login.\n"
      "remove  says what there is of it, and with --yes erases it for good.\n"
-     "list    prints all of them with what they have.\n\n" CONFIG_HELP
+     "list    prints all of them with what they have.\n"
+     "erase-subject --customer NAME --subject SUBJECT\n"
+     "        makes a person unrecognisable in the audit log, on all gateways.\n\n" CONFIG_HELP
      "  --tier TIER        one of limits.tiers; a new one's is limits.default_tier unless told\n"
      "  --bytes SIZE       what it may keep, like 10GB; 0: no limit; tier: what its tier says\n"
      "  --relations N      and in how many relations\n"
@@ -352,6 +375,7 @@ static void usage(FILE *out)
           "  migrate            bring the database up to date\n"
           "  customer           make, list, change and erase customers\n"
           "  token              print a token for development, revoke tokens\n"
+          "  audit              verify or search the audit log\n"
           "  health             ask a running server whether it is ready\n",
           out);
 }
@@ -385,8 +409,14 @@ static bool read_token_action(struct options *options, int count, char **words)
 /* NULL, or what is wrong with what stands behind the command and its options. */
 static const char *read_words(const struct command *command, struct options *options, int count, char **words)
 {
+    if (command->run == customer && count == 1 && strcmp(words[0], "erase-subject") == 0) {
+        options->erases = true;
+        return options->customer != NULL && options->subject != NULL ? NULL
+                                                                     : "erase-subject needs --customer and --subject";
+    }
     if (command->run == customer)
-        return read_action(options, count, words) ? NULL : "needs add NAME, set NAME, remove NAME or list";
+        return read_action(options, count, words) ? NULL
+                                                  : "needs add NAME, set NAME, remove NAME, list or erase-subject";
     if (command->run != token)
         return count == 0 ? NULL : "takes no further arguments";
     if (!read_token_action(options, count, words))
@@ -459,6 +489,8 @@ int main(int count, char **arguments)
         puts("sluice " SLUICE_VERSION);
         return EXIT_SUCCESS;
     }
+    if (strcmp(arguments[1], "audit") == 0)
+        return audit_admin_run(count - 1, arguments + 1, DEFAULT_CONFIG);
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
         if (strcmp(arguments[1], commands[i].name) == 0)
             return run_command(&commands[i], count - 1, arguments + 1);

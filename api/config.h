@@ -2,6 +2,7 @@
 #ifndef SLUICE_API_CONFIG_H
 #define SLUICE_API_CONFIG_H
 
+#include "audit/log.h"
 #include "base/arena.h"
 #include "base/buffer.h"
 #include "base/log.h"
@@ -200,6 +201,21 @@ struct config {
         size_t answers,
             answer_max; /* bytes: of all encoded answers of datasets, a worker (0: none are kept), and of one */
     } cache;
+    struct {
+        const char *folder; /* NULL: there is no audit log */
+        struct config_secret key;
+        const char *instance; /* NULL: the host's name */
+        uint64_t segment_bytes;
+        uint32_t segment_age_ms;
+        enum audit_on_full on_full;
+        enum entry_address address;
+        unsigned keep_days;
+        uint64_t keep_bytes;
+        uint32_t anchor_ms;
+        const char *anchor_file;
+        bool ship;
+        unsigned ship_days;
+    } audit;
     struct {
         enum log_level level;
         const char *requests; /* "stdout", "off", or a path */

@@ -1,4 +1,5 @@
 /* What no key of the configuration can tell alone. */
+#include <string.h>
 #include <unistd.h>
 
 #include "api/config_read.h"
@@ -32,6 +33,7 @@ static void check_secrets(struct config_reader *reader, const struct yaml_node *
     check_secret(reader, &config->paging.cursor_key, "paging.cursor_key", line_of(root, "paging", "cursor_key_file"));
     check_secret(reader, &config->customers.login_key, "customers.login_key",
                  line_of(root, "customers", "login_key_file"));
+    check_secret(reader, &config->audit.key, "audit.key", line_of(root, "audit", "key_file"));
     check_secret(reader, &config->database.writer_password, "database.writer.password",
                  line_of(root, "database", "writer"));
     if (config->database.writer_user == NULL &&
@@ -65,6 +67,24 @@ static void check_auth(struct config_reader *reader, const struct yaml_node *roo
         check_file(reader, issuer->line, config_join(path.text, "jwks_file").text, issuer->jwks_file);
         check_file(reader, issuer->line, config_join(path.text, "ca_file").text, issuer->ca_file);
     }
+}
+
+static bool is_instance(const char *name)
+{
+    size_t size = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789.-");
+    return size != 0 && size <= AUDIT_INSTANCE_MAX && name[size] == '\0';
+}
+
+static void check_audit(struct config_reader *reader, const struct yaml_node *root)
+{
+    const struct config *config = reader->config;
+    if (config->audit.folder != NULL && config->audit.key.file == NULL && config->audit.key.environment == NULL)
+        config_complain(reader, line_of(root, "audit", "folder"), "audit.key_file",
+                        "is missing; name a file with a secret of at least %d bytes, like: openssl rand -hex 32",
+                        CHAIN_KEY_MINIMUM);
+    if (config->audit.instance != NULL && !is_instance(config->audit.instance))
+        config_complain(reader, line_of(root, "audit", "instance"), "audit.instance",
+                        "must have 1 to %d characters of a-z, 0-9, '.' and '-'", AUDIT_INSTANCE_MAX);
 }
 
 static bool is_same(const struct config_address *one, const struct config_address *other)
@@ -135,6 +155,7 @@ void config_check(struct config_reader *reader, const struct yaml_node *root)
     check_server(reader, root);
     check_secrets(reader, root);
     check_auth(reader, root);
+    check_audit(reader, root);
     check_limits(reader, root);
     check_cache(reader, root);
     check_customers(reader, root);

@@ -286,16 +286,40 @@ void config_read_texts(struct config_reader *reader, const struct config_field *
     }
 }
 
+/* One of `count` words; its index. */
+static void read_word(struct config_reader *reader, const struct config_field *field, const struct yaml_node *node,
+                      const char *const *words, unsigned count, const char *complaint)
+{
+    unsigned *out = config_member(reader, field);
+    for (unsigned i = 0; i < count; i++)
+        if (text_equal(node->text, text_from_string(words[i]))) {
+            *out = i;
+            return;
+        }
+    config_complain(reader, node->line, field->path, "%s", complaint);
+}
+
+_Static_assert(sizeof(enum log_level) == sizeof(unsigned) && sizeof(enum audit_on_full) == sizeof(unsigned) &&
+                   sizeof(enum entry_address) == sizeof(unsigned),
+               "read_word writes an unsigned");
+
 void config_read_level(struct config_reader *reader, const struct config_field *field, const struct yaml_node *node)
 {
     static const char *const levels[] = {"debug", "info", "warning", "error"};
-    enum log_level *out = config_member(reader, field);
-    for (size_t i = 0; i < 4; i++)
-        if (text_equal(node->text, text_from_string(levels[i]))) {
-            *out = (enum log_level)i;
-            return;
-        }
-    config_complain(reader, node->line, field->path, "must be debug, info, warning or error");
+    read_word(reader, field, node, levels, 4, "must be debug, info, warning or error");
+}
+
+void config_read_on_full(struct config_reader *reader, const struct config_field *field, const struct yaml_node *node)
+{
+    static const char *const ways[] = {"refuse", "continue"};
+    read_word(reader, field, node, ways, 2, "must be refuse (requests, while no record can be written) or continue");
+}
+
+void config_read_audit_address(struct config_reader *reader, const struct config_field *field,
+                               const struct yaml_node *node)
+{
+    static const char *const ways[] = {"truncated", "full", "none"};
+    read_word(reader, field, node, ways, 3, "must be truncated (to /24 or /48), full or none");
 }
 
 void config_read_relation(struct config_reader *reader, const struct config_field *field, const struct yaml_node *node)

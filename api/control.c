@@ -11,7 +11,7 @@
 #include "api/listener.h"
 #include "api/revocation_poll.h"
 #include "api/worker.h"
-#include "audit/record.h"
+#include "audit/request_log.h"
 #include "auth/revocation_order.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -117,7 +117,7 @@ static void append_readiness(struct control *control, struct buffer *out, int *s
     }
     sum_metrics(control, sum);
     bool database = polled && sum->fast_up, known = revocations_age_ms(server) <= revocations_max_age_ms(server);
-    bool ready = database && !draining && (known || !server->config->auth.revocation_refuses);
+    bool ready = database && !draining && !sum->audit_refusing && (known || !server->config->auth.revocation_refuses);
     struct json json = json_writer(out);
     json_open_object(&json);
     json_field_string(&json, "status", draining ? "draining" : ready ? "ready" : "not ready");
@@ -125,6 +125,10 @@ static void append_readiness(struct control *control, struct buffer *out, int *s
     json_field_string(&json, "lane_fast", up_or_down(sum->fast_up));
     json_field_string(&json, "lane_scan", up_or_down(sum->scan_up));
     json_field_string(&json, "redis", !sum->redis_configured ? "not configured" : up_or_down(sum->redis_up));
+    json_field_string(&json, "audit",
+                      !sum->audit_configured ? "not configured"
+                      : sum->audit_failing   ? "failing"
+                                             : "up");
     json_field_string(&json, "ingest", server->ingest == NULL ? "not configured" : "up");
     json_field_int64(&json, "keys", (int64_t)count_keys(server));
     json_field_string(&json, "revocations", known ? "known" : "not known");
@@ -229,7 +233,9 @@ static void append_metrics(struct control *control, struct buffer *out, int *sta
     if (server->sink != NULL)
         buffer_printf(out,
                       "# TYPE sluice_request_lines_dropped_total counter\nsluice_request_lines_dropped_total %llu\n",
-                      (unsigned long long)audit_sink_dropped(server->sink));
+                      (unsigned long long)request_sink_dropped(server->sink));
+    if (server->keeper != NULL)
+        server_keeper_metrics(server->keeper, out);
     if (server->ingest != NULL)
         append_ingest(out, server->ingest);
     activity_append(out, server->activity);

@@ -53,6 +53,10 @@ void metrics_add(struct metrics *sum, const struct metrics *other)
     ADD_COUNTERS(sum->datasets, other->datasets);
     ADD_COUNTERS(sum->limiter, other->limiter);
     ADD_COUNTERS(sum->tokens, other->tokens);
+    ADD_COUNTERS(sum->audit, other->audit);
+    sum->audit_configured = sum->audit_configured || other->audit_configured;
+    sum->audit_failing = sum->audit_failing || other->audit_failing;
+    sum->audit_refusing = sum->audit_refusing || other->audit_refusing;
 }
 
 static struct text operation_name(const struct openapi *contract, size_t index)
@@ -191,6 +195,19 @@ static void append_limits(struct buffer *out, const struct metrics *sum)
     }
 }
 
+static void append_audit(struct buffer *out, const struct metrics *sum)
+{
+    if (!sum->audit_configured)
+        return;
+    append_one(out, "sluice_audit_up", "gauge", "", !sum->audit_failing);
+    append_one(out, "sluice_audit_records_total", "counter", "", sum->audit.records);
+    append_one(out, "sluice_audit_bytes_total", "counter", "", sum->audit.bytes);
+    append_one(out, "sluice_audit_writes_total", "counter", "", sum->audit.writes);
+    append_one(out, "sluice_audit_syncs_total", "counter", "", sum->audit.syncs);
+    append_one(out, "sluice_audit_dropped_total", "counter", "", sum->audit.dropped);
+    append_one(out, "sluice_audit_failures_total", "counter", "", sum->audit.failures);
+}
+
 void metrics_append(struct buffer *out, const struct metrics *sum, const struct openapi *contract)
 {
     append_operations(out, sum, contract);
@@ -205,4 +222,5 @@ void metrics_append(struct buffer *out, const struct metrics *sum, const struct 
     append_lanes(out, sum);
     append_caches(out, sum);
     append_limits(out, sum);
+    append_audit(out, sum);
 }

@@ -26,6 +26,10 @@ struct metrics_operation {
     uint64_t bytes;       /* of bodies, sum */
 };
 
+struct metrics_audit { /* of the audit log's chains */
+    uint64_t records, bytes, writes, syncs, dropped, failures;
+};
+
 struct metrics {
     struct metrics_operation operations[METRICS_MAX_OPERATIONS + 1];
     size_t connections, requests; /* open now, in flight now */
@@ -39,6 +43,8 @@ struct metrics {
     struct datasets_statistics datasets;
     struct limiter_statistics limiter;
     struct tokens_statistics tokens;
+    struct metrics_audit audit;
+    bool audit_configured, audit_failing, audit_refusing; /* ORed: one worker is enough */
 };
 
 /* `operation` is its index, or SIZE_MAX for none. `status` 0: no answer was begun. */

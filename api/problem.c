@@ -55,6 +55,7 @@ static const struct {
     [PROBLEM_OVERLOADED] = {"overloaded", "The service is busy", "Service Unavailable", 503, 1},
     [PROBLEM_UNAVAILABLE] = {"unavailable", "The data source is away", "Service Unavailable", 503, 2},
     [PROBLEM_TIMEOUT] = {"timeout", "The answer took too long", "Gateway Timeout", 504, 0},
+    [PROBLEM_UNRECORDED] = {"unrecorded", "The audit log takes no records", "Service Unavailable", 503, 2},
 };
 
 const char *problem_name(enum problem problem)

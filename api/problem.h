@@ -41,6 +41,7 @@ enum problem {
     PROBLEM_OVERLOADED,
     PROBLEM_UNAVAILABLE,
     PROBLEM_TIMEOUT,
+    PROBLEM_UNRECORDED, /* the audit log takes nothing */
     PROBLEM_COUNT
 };
 

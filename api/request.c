@@ -7,7 +7,6 @@
 #include "api/problem.h"
 #include "api/request_task.h"
 #include "api/stages.h"
-#include "audit/record.h"
 #include "base/clock.h"
 #include "base/encoding.h"
 #include "base/random.h"
@@ -180,57 +179,12 @@ static void unlink_request(struct request *request)
     worker->metrics.requests--;
 }
 
-static struct text or_none(const char *string)
-{
-    return string != NULL ? text_from_string(string) : TEXT_NONE;
-}
-
-/* The last stage: what came of it. */
-static void record_outcome(struct request *request)
-{
-    const struct openapi_operation *operation = request->binding != NULL ? request->binding->operation : NULL;
-    const struct respond *respond = &request->respond;
-    uint64_t duration = clock_monotonic_us() - request->started_us;
-    int status = respond->started ? request->h2o->res.status : 0;
-    struct audit_record record = {
-        .time_us = request->arrived_us,
-        .duration_us = duration,
-        .request_id = text_of(request->id, REQUEST_ID_SIZE),
-        .trace_id = text_of(request->trace.trace_id, sizeof(request->trace.trace_id)),
-        .span_id = text_of(request->trace.span_id, sizeof(request->trace.span_id)),
-        .method = text_of(request->h2o->input.method.base, request->h2o->input.method.len),
-        .path = text_of(request->h2o->input.path.base, request->h2o->input.path.len),
-        .address = text_from_string(request->address),
-        .operation = operation != NULL ? operation->id : TEXT_NONE,
-        .reason = or_none(request->reason),
-        .cache = or_none(request->cache_name),
-        .status = status,
-        .rows = request->rows,
-        .bytes = request->h2o->bytes_sent,
-        .database_us = request->database_us,
-        .complete = respond->complete,
-    };
-    if (request->principal != NULL) {
-        record.customer = request->principal->customer;
-        record.subject = request->principal->subject;
-        record.token_id = request->principal->token_id;
-    }
-    if (request->has_plan) {
-        record.target = text_from_string(plan_target_name(request->plan.target));
-        record.lane = text_from_string(plan_lane_name(request->plan.lane));
-        record.relation = request->plan.relation;
-    }
-    metrics_count(&request->worker->metrics, operation != NULL ? operation->index : SIZE_MAX, status, duration,
-                  request->h2o->bytes_sent);
-    audit_log_record(request->worker->audit, &record);
-}
-
 /* h2o is done with the request, whether it was answered or its client left. */
 static void request_dispose(void *memory)
 {
     struct request *request = *(struct request **)memory;
     struct worker *worker = request->worker;
-    record_outcome(request);
+    request_record_end(request);
     gone_stop(&request->gone);
     loop_timer_stop(&request->pause);
     if (request->token_wait != NULL)

@@ -9,6 +9,7 @@
 #include "api/address.h"
 #include "api/gone.h"
 #include "api/handler.h"
+#include "api/request_record.h"
 #include "api/respond.h"
 #include "api/traceparent.h"
 #include "api/worker.h"
@@ -69,6 +70,7 @@ struct request {
     const char *reason;     /* name of the problem; NULL: none */
     const char *cache_name; /* "memory", …; NULL: no cache was asked */
     uint64_t rows, database_started_us, database_us;
+    struct request_record record;
     struct respond respond;
     void *executor;      /* execute.c's state, in the arena */
     void *handler_state; /* the handler's, in the arena */

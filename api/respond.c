@@ -205,17 +205,22 @@ static void set_head(struct request *request, const struct respond_head *head)
     add_cors(request);
 }
 
+static void release_whole(struct request *request)
+{
+    struct respond *respond = &request->respond;
+    h2o_start_response(request->h2o, &respond->generator);
+    h2o_send(request->h2o, &respond->body, respond->body.len != 0 && !request_is_head(request), H2O_SEND_STATE_FINAL);
+}
+
 /* The whole body in one piece. A HEAD whose body nobody made (data == NULL) tells no length. */
 static void send_whole(struct request *request, struct text body)
 {
     struct respond *respond = &request->respond;
-    h2o_req_t *req = request->h2o;
-    req->res.content_length = body.data == NULL && request_is_head(request) ? SIZE_MAX : body.size;
+    request->h2o->res.content_length = body.data == NULL && request_is_head(request) ? SIZE_MAX : body.size;
     respond->started = respond->finished = respond->complete = true;
     respond->generator = (h2o_generator_t){NULL, on_stop};
-    h2o_start_response(req, &respond->generator);
-    h2o_iovec_t bytes = h2o_iovec_init(body.data, body.size);
-    h2o_send(req, &bytes, body.size != 0 && !request_is_head(request), H2O_SEND_STATE_FINAL);
+    respond->body = h2o_iovec_init(body.data, body.size);
+    request_record_answer(request, true, release_whole);
 }
 
 enum stage_verdict respond_send(struct request *request, const struct respond_head *head, struct text body,
@@ -246,13 +251,8 @@ enum stage_verdict respond_send_not_modified(struct request *request, const stru
     changed.reason = "Not Modified";
     changed.content_type = TEXT_NONE;
     set_head(request, &changed);
-    struct respond *respond = &request->respond;
     /* No length and no body (RFC 9110 section 15.4.5); h2o leaves the connection open only when it is told a length. */
-    request->h2o->res.content_length = 0;
-    respond->started = respond->finished = respond->complete = true;
-    respond->generator = (h2o_generator_t){NULL, on_stop};
-    h2o_start_response(request->h2o, &respond->generator);
-    h2o_send(request->h2o, NULL, 0, H2O_SEND_STATE_FINAL);
+    send_whole(request, TEXT(""));
     return STAGE_DONE;
 }
 
@@ -322,6 +322,19 @@ static void send_failure(struct request *request)
         send_pending(request, H2O_SEND_STATE_ERROR);
 }
 
+static void release_stream(struct request *request)
+{
+    struct respond *respond = &request->respond;
+    h2o_start_response(request->h2o, &respond->generator);
+    respond->in_flight = false;
+    if (request_is_head(request))
+        h2o_send(request->h2o, NULL, 0, H2O_SEND_STATE_FINAL);
+    else if (respond->failed)
+        send_failure(request);
+    else
+        send_pending(request, respond->finished ? H2O_SEND_STATE_FINAL : H2O_SEND_STATE_IN_PROGRESS);
+}
+
 static void start_stream(struct request *request)
 {
     struct respond *respond = &request->respond;
@@ -332,13 +345,13 @@ static void start_stream(struct request *request)
     }
     set_head(request, &respond->head);
     respond->generator = (h2o_generator_t){on_proceed, on_stop};
-    h2o_start_response(request->h2o, &respond->generator);
     if (request_is_head(request)) {
         /* The body would be a stream: its headers are all that a HEAD can say. */
         respond->finished = respond->complete = true;
         buffer_clear(&respond->pending);
-        h2o_send(request->h2o, NULL, 0, H2O_SEND_STATE_FINAL);
     }
+    respond->in_flight = true; /* nothing more is handed over until this is on its way */
+    request_record_answer(request, request_is_head(request), release_stream);
 }
 
 bool respond_flush(struct request *request)
@@ -423,6 +436,16 @@ static void on_stop(h2o_generator_t *generator, h2o_req_t *req)
     (void)req;
     respond->finished = true;
     respond->complete = false;
+}
+
+void respond_reset(struct request *request)
+{
+    struct respond *respond = &request->respond;
+    bool wants_gzip = respond->wants_gzip;
+    respond_dispose(request);
+    *respond = (struct respond){.wants_gzip = wants_gzip};
+    request->h2o->res.headers.size = 0;
+    request->h2o->res.content_length = SIZE_MAX;
 }
 
 void respond_dispose(struct request *request)

@@ -41,6 +41,7 @@ struct respond {
     bool finished, failed;     /* nothing more comes from the producer */
     bool wants_gzip, is_gzip;
     bool complete;            /* the last byte was handed over */
+    h2o_iovec_t body;         /* of a whole answer that waits to go out */
     struct respond_head head; /* of a body in the making */
     struct buffer pending, sending;
     struct gzip *gzip;                         /* while a stream is compressed */
@@ -70,6 +71,8 @@ void respond_finish(struct request *request);
  * nothing was sent, respond is as new); afterwards the stream is cut so that the client sees it (returns true). `line`
  * (TEXT_NONE: none) is sent before the cut. */
 bool respond_fail(struct request *request, struct text line);
+/* Takes back an answer that was set and has not gone out: as if nothing had been said yet. */
+void respond_reset(struct request *request);
 /* Lets go of everything. */
 void respond_dispose(struct request *request);
 /* If-None-Match (RFC 9110 section 13.1.2, weak comparison) names `etag`. */

@@ -10,7 +10,7 @@
 #include "api/listener.h"
 #include "api/request.h"
 #include "api/session_owners.h"
-#include "audit/record.h"
+#include "audit/request_log.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/random.h"
@@ -385,7 +385,9 @@ enum status server_create(const struct config *config, const struct handler *con
     if (status == STATUS_OK)
         status = make_tiers(server, failure);
     if (status == STATUS_OK && strcmp(config->log.requests, "off") != 0)
-        status = audit_sink_create(config->log.requests, &server->sink, failure);
+        status = request_sink_create(config->log.requests, &server->sink, failure);
+    if (status == STATUS_OK && config->audit.folder != NULL)
+        status = server_audit_create(config, &server->audit, failure);
     if (status == STATUS_OK) {
         configure_http(server);
         status = control_create(server, &server->control, failure);
@@ -400,6 +402,8 @@ enum status server_create(const struct config *config, const struct handler *con
         status = make_jobs(server, failure);
     if (status == STATUS_OK)
         status = make_workers(server, failure);
+    if (status == STATUS_OK && server->audit != NULL)
+        status = server_keeper_create(server, &server->keeper, failure);
     if (status == STATUS_OK && config->server.ingest.listen.text != NULL)
         status = ingest_create(server, &server->ingest, failure);
     if (status != STATUS_OK) {
@@ -449,6 +453,7 @@ void server_destroy(struct server *server)
     if (server->control != NULL)
         control_stop(server->control);
     ingest_destroy(server->ingest);
+    server_keeper_destroy(server->keeper);
     for (size_t i = 0; i < server->worker_count; i++)
         worker_destroy(server->workers[i]);
     free(server->workers);
@@ -460,7 +465,8 @@ void server_destroy(struct server *server)
     if (server->spool != NULL)
         spool_space_destroy(server->spool);
     control_destroy(server->control);
-    audit_sink_destroy(server->sink);
+    request_sink_destroy(server->sink);
+    server_audit_destroy(server->audit);
     summary_destroy(server->summary);
     catalog_free(server->catalog);
     limiter_store_destroy(server->limiter_store);

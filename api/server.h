@@ -9,6 +9,8 @@
 #include "api/config.h"
 #include "api/handler.h"
 #include "api/job_list.h"
+#include "api/server_audit.h"
+#include "api/server_keeper.h"
 #include "api/tasks.h"
 #include "auth/revocations.h"
 #include "auth/tokens.h"
@@ -37,7 +39,9 @@ struct server {
     struct tokens_issuer issuers[TOKENS_MAX_ISSUERS]; /* the same, as auth/ takes them; borrow from the configuration */
     struct revocations_store *revocations;
     struct limiter_store *limiter_store;
-    struct audit_sink *sink;   /* NULL: log.requests is off */
+    struct server_audit *audit;   /* NULL: no audit log is configured */
+    struct server_keeper *keeper; /* of the audit log; NULL as `audit` */
+    struct request_sink *sink;    /* NULL: log.requests is off */
     char *cache_prefix;        /* of keys in Redis: another release or catalog answers otherwise from the same data */
     struct limit_tier *tiers;  /* config's, in its order */
     char (*tier_headers)[256]; /* RateLimit-Policy of each tier */

@@ -1,6 +1,6 @@
 /* accept (listener.c) → route → address limit → authenticate → customer limit → authorize → validate → plan →
- * execute (handlers/) → encode (query/rows.c, respond.c) → record outcome (request.c, when h2o disposes of the
- * request). A stage that waits is called again when its answer is there: request->resumed tells. */
+ * intent (request_record.c) → execute (handlers/) → encode (query/rows.c, respond.c) → record outcome (request.c, when
+ * h2o disposes of the request). A stage that waits is called again when its answer is there: request->resumed tells. */
 #include "api/stages.h"
 
 #include <arpa/inet.h>
@@ -388,6 +388,7 @@ const struct stage stages[] = {
     {"authorize", stage_authorize},
     {"validate", stage_validate},
     {"plan", stage_plan},
+    {"intent", request_record_intent},
     {"execute", stage_execute},
 };
 const size_t stages_count = sizeof(stages) / sizeof(stages[0]);

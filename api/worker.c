@@ -8,7 +8,7 @@
 #include "api/customers.h"
 #include "api/request.h"
 #include "api/request_task.h"
-#include "audit/record.h"
+#include "audit/request_log.h"
 #include "base/log.h"
 
 #define PUBLISH_MS 500
@@ -123,13 +123,21 @@ static enum status create_subjects(struct worker *worker, struct failure *failur
     worker->datasets = datasets_create(worker->loop, worker->describe, &worker->server->datasets);
     worker->verdicts = verdicts_create(VERDICTS);
     worker->gone = gone_create(worker->loop);
-    worker->audit = audit_log_create(worker->loop, worker->server->sink);
+    worker->request_log = request_log_create(worker->loop, worker->server->sink);
     if (worker->tokens == NULL || worker->revocations == NULL || worker->limiter == NULL || worker->cache == NULL ||
-        worker->gone == NULL || worker->audit == NULL || worker->datasets == NULL || worker->verdicts == NULL ||
+        worker->gone == NULL || worker->request_log == NULL || worker->datasets == NULL || worker->verdicts == NULL ||
         (config->cache.answers != 0 && worker->answers == NULL))
         return failure_set(failure, STATUS_FAILED, "out of memory or descriptors while worker %u was made",
                            worker->index);
     return STATUS_OK;
+}
+
+static enum status create_audit(struct worker *worker, struct failure *failure)
+{
+    struct server_audit *audit = worker->server->audit;
+    if (audit == NULL)
+        return STATUS_OK;
+    return audit_log_open(worker->loop, &audit->options, worker->index, &worker->audit, failure);
 }
 
 /* A worker's share of what bodies may take that are still coming; the rest of them is cut. */
@@ -172,6 +180,8 @@ enum status worker_create(struct server *server, unsigned index, struct worker *
         status = create_redis(worker, failure);
     if (status == STATUS_OK)
         status = create_subjects(worker, failure);
+    if (status == STATUS_OK)
+        status = create_audit(worker, failure);
     if (status == STATUS_OK)
         status = create_listener(worker, failure);
     if (status != STATUS_OK) {
@@ -219,9 +229,10 @@ void worker_destroy(struct worker *worker)
     revocations_view_destroy(worker->revocations);
     verdicts_destroy(worker->verdicts);
     gone_destroy(worker->gone);
-    audit_log_destroy(worker->audit);
+    request_log_destroy(worker->request_log);
     request_free_spares(worker);
     h2o_context_dispose(&worker->context);
+    audit_log_close(worker->audit);
     loop_destroy(worker->loop);
     pthread_mutex_destroy(&worker->published_lock);
     free(worker);
@@ -248,6 +259,14 @@ static void publish(struct worker *worker)
     metrics->datasets = datasets_statistics(worker->datasets);
     metrics->limiter = limiter_statistics(worker->limiter);
     metrics->tokens = tokens_statistics(worker->tokens);
+    if (worker->audit != NULL) {
+        struct audit_statistics audit = audit_log_statistics(worker->audit);
+        metrics->audit_configured = true;
+        metrics->audit_failing = audit.failing;
+        metrics->audit_refusing = !audit_log_accepts(worker->audit);
+        metrics->audit = (struct metrics_audit){audit.records, audit.bytes,   audit.writes,
+                                                audit.syncs,   audit.dropped, audit.failures};
+    }
     pthread_mutex_lock(&worker->published_lock);
     worker->published = *metrics;
     pthread_mutex_unlock(&worker->published_lock);

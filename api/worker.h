@@ -10,6 +10,8 @@
 #include "api/listener.h"
 #include "api/metrics.h"
 #include "api/server.h"
+#include "audit/log.h"
+#include "audit/request_log.h"
 #include "auth/tokens.h"
 #include "cache/cache.h"
 #include "drivers/loop.h"
@@ -45,7 +47,8 @@ struct worker {
     struct verdicts *verdicts;
     struct gone *gone;
     struct metrics metrics;
-    struct audit_log *audit;
+    struct request_log *request_log;
+    struct audit_log *audit;  /* NULL: no audit log is configured */
     struct request *requests; /* in flight, newest first */
     struct request *spare;    /* recycled */
     size_t spare_count;

@@ -20,7 +20,7 @@ static void append_number(struct buffer *out, const char *key, size_t key_size, 
 #define NUMBER(out, name, value) append_number(out, ",\"" name "\":", sizeof(",\"" name "\":") - 1, value)
 
 /* Most records of a busy gateway fall into the second of the one before. */
-static void append_time(struct buffer *out, int64_t time_us)
+void record_append_time(struct buffer *out, int64_t time_us)
 {
     static __thread int64_t second = -1;
     static __thread char text[DATE_INSTANT_TEXT_SIZE];
@@ -32,17 +32,19 @@ static void append_time(struct buffer *out, int64_t time_us)
     }
     for (int i = 25; i > 19; i--, micros /= 10)
         text[i] = (char)('0' + micros % 10);
+    buffer_append_char(out, '"');
     buffer_append(out, text, DATE_INSTANT_TEXT_SIZE - 1);
+    buffer_append_char(out, '"');
 }
 
-void audit_append(struct buffer *out, const struct audit_record *record)
+void record_append_line(struct buffer *out, const struct audit_record *record)
 {
     struct text path = record->path;
     if (path.size > 2048)
         path.size = 2048;
-    buffer_append_literal(out, "{\"time\":\"");
-    append_time(out, record->time_us);
-    buffer_append_literal(out, "\",\"event\":\"request\"");
+    buffer_append_literal(out, "{\"time\":");
+    record_append_time(out, record->time_us);
+    buffer_append_literal(out, ",\"event\":\"request\"");
     FIELD(out, "request_id", record->request_id);
     FIELD(out, "trace_id", record->trace_id);
     FIELD(out, "span_id", record->span_id);

@@ -39,9 +39,8 @@ void hash_sha256(struct text text, unsigned char out[HASH_SHA256_SIZE])
     SHA256_Final(out, &context);
 }
 
-/* SHA-256 of the key's block, each byte xored with `pad`, and then of `text`. */
-static void hash_padded(const unsigned char block[HMAC_BLOCK], unsigned char pad, struct text text,
-                        unsigned char out[HASH_SHA256_SIZE])
+/* SHA-256's state behind the key's block, each byte xored with `pad`. */
+static void hash_state(const unsigned char block[HMAC_BLOCK], unsigned char pad, uint32_t state[8])
 {
     unsigned char padded[HMAC_BLOCK];
     SHA256_CTX context;
@@ -49,23 +48,56 @@ static void hash_padded(const unsigned char block[HMAC_BLOCK], unsigned char pad
         padded[i] = block[i] ^ pad;
     SHA256_Init(&context);
     SHA256_Update(&context, padded, sizeof(padded));
-    SHA256_Update(&context, text.data, text.size);
-    SHA256_Final(out, &context);
+    memcpy(state, context.h, sizeof(context.h));
     OPENSSL_cleanse(padded, sizeof(padded));
     OPENSSL_cleanse(&context, sizeof(context));
 }
 
+/* Goes on behind a whole block. */
+static void resume_state(const uint32_t state[8], SHA256_CTX *context)
+{
+    SHA256_Init(context);
+    memcpy(context->h, state, sizeof(context->h));
+    context->Nl = 8 * HMAC_BLOCK;
+}
+
+void hash_hmac_key_set(struct hash_hmac_key *key, struct text secret)
+{
+    unsigned char block[HMAC_BLOCK] = {0};
+    if (secret.size > HMAC_BLOCK)
+        hash_sha256(secret, block);
+    else if (secret.size != 0)
+        memcpy(block, secret.data, secret.size);
+    hash_state(block, 0x36, key->inner);
+    hash_state(block, 0x5c, key->outer);
+    OPENSSL_cleanse(block, sizeof(block));
+}
+
+void hash_hmac_sha256_keyed(const struct hash_hmac_key *key, struct text first, struct text second,
+                            unsigned char out[HASH_SHA256_SIZE])
+{
+    unsigned char digest[HASH_SHA256_SIZE];
+    SHA256_CTX context;
+    resume_state(key->inner, &context);
+    SHA256_Update(&context, first.data, first.size);
+    SHA256_Update(&context, second.data, second.size);
+    SHA256_Final(digest, &context);
+    resume_state(key->outer, &context);
+    SHA256_Update(&context, digest, sizeof(digest));
+    SHA256_Final(out, &context);
+}
+
+void hash_wipe(void *memory, size_t size)
+{
+    OPENSSL_cleanse(memory, size);
+}
+
 void hash_hmac_sha256(struct text key, struct text text, unsigned char out[HASH_SHA256_SIZE])
 {
-    unsigned char block[HMAC_BLOCK] = {0}, inner[HASH_SHA256_SIZE];
-    if (key.size > HMAC_BLOCK)
-        hash_sha256(key, block);
-    else if (key.size != 0)
-        memcpy(block, key.data, key.size);
-    hash_padded(block, 0x36, text, inner);
-    hash_padded(block, 0x5c, text_of((const char *)inner, sizeof(inner)), out);
-    OPENSSL_cleanse(block, sizeof(block));
-    OPENSSL_cleanse(inner, sizeof(inner));
+    struct hash_hmac_key state;
+    hash_hmac_key_set(&state, key);
+    hash_hmac_sha256_keyed(&state, text, TEXT_NONE, out);
+    OPENSSL_cleanse(&state, sizeof(state));
 }
 
 bool hash_equal(const void *a, const void *b, size_t size)

@@ -16,6 +16,16 @@ void hash_init(void);
 void hash_sha256(struct text text, unsigned char out[HASH_SHA256_SIZE]);
 /* RFC 2104. */
 void hash_hmac_sha256(struct text key, struct text text, unsigned char out[HASH_SHA256_SIZE]);
+/* The same for a key that is used often: its two blocks are hashed once. Wiped by its owner (hash_wipe). */
+struct hash_hmac_key {
+    uint32_t inner[8], outer[8]; /* SHA-256's state behind the padded key */
+};
+void hash_hmac_key_set(struct hash_hmac_key *key, struct text secret);
+/* Over `first` and then `second`. */
+void hash_hmac_sha256_keyed(const struct hash_hmac_key *key, struct text first, struct text second,
+                            unsigned char out[HASH_SHA256_SIZE]);
+/* Overwrites a secret, in a way that no compiler leaves out. */
+void hash_wipe(void *memory, size_t size);
 /* Constant time in the content. */
 bool hash_equal(const void *a, const void *b, size_t size);
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 POSTGRES_BIN = Path("/usr/lib/postgresql/15/bin")
-SECRET_NAMES = ("postgres", "owner", "reader", "redis", "dev", "cursor", "login")
+SECRET_NAMES = ("postgres", "owner", "reader", "redis", "dev", "cursor", "login", "audit")
 
 
 class Failure(Exception):
@@ -141,13 +141,14 @@ class Redis:
 class Gateway:
     """One `sluice serve`. `uploads` is what the section of that name holds beside its spool, a line each."""
 
-    def __init__(self, world, name, requests="off", redis=True, fast_connections=1, scan_connections=16, uploads=()):
+    def __init__(self, world, name, requests="off", redis=True, fast_connections=1, scan_connections=16, uploads=(), audit=False):
         self.world = world
         self.port, self.admin_port, self.ingest_port, self.process = free_port(), free_port(), free_port(), None
         self.config, self.log = world.folder / f"{name}.yaml", world.folder / f"{name}.log"
         spool = world.folder / f"{name}.spool"
         spool.mkdir(mode=0o700)
         files = world.files
+        audit_section = f'audit:\n  folder: "{world.folder / name}.audit"\n  key_file: "{files["audit"]}"\n'
         redis_section = f'redis:\n  address: 127.0.0.1:{world.redis.port}\n  password_file: "{files["redis"]}"\n  prefix: "{name}:"\n'
         self.config.write_text(
             f"server:\n  listen: 127.0.0.1:{self.port}\n  admin: 127.0.0.1:{self.admin_port}\n  workers: 1\n"
@@ -158,7 +159,7 @@ class Gateway:
             f'  admin:\n    user: sluice_owner\n    password_file: "{files["owner"]}"\n'
             + f'customers:\n  login_key_file: "{files["login"]}"\n'
             + "".join(f"{line}\n" for line in ("uploads:", f'  spool: "{spool}"', *(f"  {line}" for line in uploads)))
-            + (redis_section if redis else "") +
+            + (redis_section if redis else "") + (audit_section if audit else "") +
             f'auth:\n  issuers:\n    - issuer: https://bench.sluice.local\n      audience: sluice\n      keys:\n'
             f'        - {{kid: bench-1, algorithm: HS256, file: "{files["dev"]}"}}\n'
             # The limiter stands in the way as it does in life, but admits whatever one thread can ask for.

@@ -311,16 +311,19 @@ struct st_h2o_evloop_t *loop_evloop(struct loop *loop)
     return loop->evloop;
 }
 
-/* A write that was made by a timer or a hook, and was through at once: h2o calls back for it after its wait only. */
-static bool has_pending(const struct loop *loop)
+/* A write that was made by a timer or a hook, and was through at once, is told of here. h2o itself would do that behind
+ * its next wait, but in front of it would begin to watch the socket for writing, and never end that: where the socket is
+ * full by then, its next readiness finds nobody who writes, and h2o aborts. */
+static void tell_written(struct loop *loop)
 {
-    return loop->evloop->_pending_as_client != NULL || loop->evloop->_pending_as_server != NULL;
+    if (loop->evloop->_pending_as_client != NULL || loop->evloop->_pending_as_server != NULL)
+        h2o_timeout__do_post_callback(loop->evloop);
 }
 
 void loop_turn(struct loop *loop, int32_t max_wait_ms)
 {
     int32_t wait = max_wait_ms < LONGEST_WAIT_MS ? max_wait_ms : LONGEST_WAIT_MS;
-    if (loop->hooks != NULL || has_pending(loop))
+    if (loop->hooks != NULL)
         wait = 0;
     if (wait != 0 && loop->timer_count != 0) {
         uint64_t now = clock_monotonic_us() / 1000, due = loop->heap[0]->due_ms;
@@ -333,6 +336,7 @@ void loop_turn(struct loop *loop, int32_t max_wait_ms)
     h2o_evloop_run(loop->evloop, wait);
     run_timers(loop);
     run_hooks(loop);
+    tell_written(loop);
 }
 
 uint64_t loop_now_us(const struct loop *loop)

@@ -35,5 +35,6 @@ const struct handler *const handlers_all[] = {
     &handlers_get_job,
     &handlers_delete_job,
     &handlers_get_job_result,
+    &handlers_list_audit,
 };
 const size_t handlers_count = sizeof(handlers_all) / sizeof(handlers_all[0]);

@@ -28,7 +28,7 @@ extern const struct handler handlers_get_openapi;   /* contract.c */
 extern const struct handler handlers_run_query;     /* sql_query.c */
 extern const struct handler handlers_list_analyses, handlers_get_analysis, handlers_put_analysis,
     handlers_delete_analysis, handlers_refresh_analysis;                                     /* analytics.c */
-extern const struct handler handlers_get_job_result;                                         /* rows.c */
+extern const struct handler handlers_get_job_result, handlers_list_audit;                    /* rows.c */
 extern const struct handler handlers_list_jobs, handlers_get_job, handlers_delete_job;       /* jobs.c */
 extern const struct handler handlers_list_shares, handlers_put_share, handlers_delete_share; /* shares.c */
 

@@ -6,6 +6,7 @@
 #include "handlers/relations.h"
 
 #define JOB_PLACE 2 /* behind them, and in no list */
+#define AUDIT_PLACE 3
 
 bool named_may_see(void *context, const struct datasets_schema *schema)
 {
@@ -125,6 +126,10 @@ static enum stage_verdict refuse_job(struct request *request)
 
 static enum stage_verdict take(struct request *request, const struct named *named)
 {
+    if (named->of_audit && named->status == STATUS_NOT_FOUND)
+        return problem_send(request, PROBLEM_NOT_FOUND,
+                            "the audit log is not kept in this database; whoever runs this gateway brings it up to "
+                            "date with `sluice migrate`");
     if (named->job.data != NULL && named->status == STATUS_NOT_FOUND)
         return refuse_job(request);
     if (named->status == STATUS_NOT_FOUND || (named->status == STATUS_OK && !named_may_serve(request->dataset)))
@@ -179,6 +184,15 @@ static bool find_job(struct request *request, struct datasets_place *place)
     return true;
 }
 
+/* A view of ours that no name leads to; it shows whoever sluice.customer names his own records. */
+static void find_audit(struct request *request, struct datasets_place *place, struct text *relation)
+{
+    *relation = TEXT("audit");
+    *place = (struct datasets_place){.schema = TEXT("sluice"),
+                                     .prefix = TEXT("audit"),
+                                     .index = request->worker->server->datasets.schema_count + AUDIT_PLACE};
+}
+
 /* STAGE_NEXT with where the caller's name leads. */
 static enum stage_verdict find_place(struct request *request, const struct named *named, struct datasets_place *place,
                                      struct text *relation)
@@ -186,6 +200,10 @@ static enum stage_verdict find_place(struct request *request, const struct named
     struct text name = named->name;
     const struct datasets_options *options = &request->worker->server->datasets;
     enum status status;
+    if (named->of_audit) {
+        find_audit(request, place, relation);
+        return STAGE_NEXT;
+    }
     if (named->job.data != NULL) {
         *relation = named->job;
         return find_job(request, place) ? STAGE_NEXT : relations_refuse_stranger(request);

@@ -8,6 +8,7 @@
 struct named {
     struct text name;   /* decoded */
     struct text job;    /* an id: the rows are those of its result, and `name` is not looked at; TEXT_NONE: no job's */
+    bool of_audit;      /* the rows are the caller's records of the audit log, and `name` is not looked at */
     enum status status; /* what a wait has brought */
     /* Another customer's thing: whether it is shared is asked at each request. */
     enum named_share { NAMED_OWN, NAMED_ASKED_SHARE, NAMED_ASKED_JOB, NAMED_ASKED_READER, NAMED_SHARED } share;

@@ -1,4 +1,4 @@
-/* GET /v1/datasets/{dataset} and GET /v1/jobs/{job_id}/result: rows, in the row dialect. */
+/* GET /v1/datasets/{dataset}, GET /v1/jobs/{job_id}/result and GET /v1/audit: rows, in the row dialect. */
 #include <stdlib.h>
 
 #include "api/execute.h"
@@ -18,6 +18,7 @@
 enum { DATASET, JOB = DATASET };
 static const char *const parameters[] = {"dataset", NULL};
 static const char *const job_parameters[] = {"job_id", NULL};
+static const char *const audit_parameters[] = {NULL};
 
 struct rows {
     struct read read;
@@ -201,7 +202,9 @@ static bool knows_span(const struct rows *rows)
 
 static void append_path(const struct read *read, struct buffer *out)
 {
-    if (read->named.job.data != NULL)
+    if (read->named.of_audit)
+        buffer_append_literal(out, "/v1/audit");
+    else if (read->named.job.data != NULL)
         buffer_printf(out, "/v1/jobs/%.*s/result", TEXT_ARGS(read->named.job));
     else
         document_append_path(out, read->named.name);
@@ -456,7 +459,10 @@ static enum stage_verdict plan(struct request *request)
     struct rows *rows = arena_calloc(&request->arena, 1, sizeof(*rows));
     if (rows == NULL)
         return problem_send_status(request, STATUS_TOO_LARGE);
-    rows->read.named.name = of_job ? TEXT("result") : request_value(request, DATASET)->text;
+    rows->read.named.of_audit = request->binding->handler == &handlers_list_audit;
+    rows->read.named.name = of_job                      ? TEXT("result")
+                            : rows->read.named.of_audit ? TEXT("audit")
+                                                        : request_value(request, DATASET)->text;
     rows->read.named.job = of_job ? request_value(request, JOB)->text : TEXT_NONE;
     rows->read.query = request->query;
     rows->read.answered = answered;
@@ -490,3 +496,4 @@ static enum stage_verdict execute(struct request *request)
 
 const struct handler handlers_read_dataset = {"readDataset", parameters, plan, execute};
 const struct handler handlers_get_job_result = {"getJobResult", job_parameters, plan, execute};
+const struct handler handlers_list_audit = {"listAudit", audit_parameters, plan, execute};

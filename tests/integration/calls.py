@@ -9,7 +9,7 @@ from gateway import merge, token, write_secret
 from office import LOGIN_KEY, Office
 
 DORA, EMIL = "calldora", "callemil"
-SCOPES = "regions:read datasets:read uploads:write analytics:write warehouse:write"
+SCOPES = "regions:read datasets:read uploads:write analytics:write warehouse:write audit:read"
 WRITER_PASSWORD = "of the writer of the tests"
 REGION = "AR-north-1"
 WAREHOUSE = """
@@ -131,6 +131,7 @@ CALLS = {
     "listShares": Call("/v1/analytics/total/shares", before=begin_share),
     "putShare": Call(f"/v1/analytics/total/shares/{EMIL}", "PUT", 204),
     "deleteShare": Call(f"/v1/analytics/total/shares/{EMIL}", "DELETE", 204, before=begin_share),
+    "listAudit": Call("/v1/audit?select=time,event,operation,status&order=time,chain,seq&limit=5"),
     "getOpenapi": Call("/v1/openapi.json"),
 }
 

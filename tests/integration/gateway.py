@@ -62,6 +62,7 @@ def configuration(folder, postgres, database, redis=None, prefix=None):
         "auth": {"issuers": [issuer(keys=[{"kid": "test-1", "algorithm": "HS256", "file": write_secret(folder, "token.key", SECRET)}])]},
         "limits": {"default_tier": "test", "tiers": {"test": {"rates": [{"rate": "100000/s", "burst": 100000}], "quotas": []}}},
         "uploads": {"spool": make_spool(folder)},
+        "audit": {"folder": str(Path(folder) / "audit-default"), "key_file": write_secret(folder, "audit.key", "a" * 64)},
         "paging": {"cursor_key_file": write_secret(folder, "cursor.key", "c" * 64)},
     }
     if SANITIZE:

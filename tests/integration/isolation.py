@@ -20,7 +20,7 @@ alter schema secret owner to sluice_owner; alter table secret.plan owner to slui
 grant select on ware.price, secret.plan to sluice_reader;
 """
 SCHEMAS = {"warehouse": {"schemas": ["ware", {"name": "secret", "scope": "secret:read"}]}}
-ALL = "datasets:read analytics:write uploads:write warehouse:write regions:read"
+ALL = "datasets:read analytics:write uploads:write warehouse:write regions:read audit:read"
 ME, OTHER, STRANGER = "isoanna", "isobert", "isocarl"
 FOREIGN_WORDS = (OTHER, "ledger", "margin", "frozen", "bestowed", "topsecret", "bertkey")
 SALES = "id,who\n1,{0}\n2,{0}\n"

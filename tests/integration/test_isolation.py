@@ -107,6 +107,7 @@ MATRIX = {
     "listShares": (SIMPLE, [get("/v1/analytics/{name}/shares")]),
     "putShare": (SIMPLE, [get("/v1/analytics/{name}/shares/isodora", method="PUT"), put_share]),
     "deleteShare": (SIMPLE, [get("/v1/analytics/{name}/shares/isocarl", method="DELETE"), get("/v1/analytics/total/shares/{name}", method="DELETE")]),
+    "listAudit": (SIMPLE, [get("/v1/audit?subject=eq.{name}"), get("/v1/audit?subject=eq.{name}&select=count()", headers={"Accept": "text/csv"})]),
     "getOpenapi": (NAMES, [get("/v1/openapi.json?dataset={name}"), get("/v1/openapi.json", headers={"Accept-Profile": "isobert_uploads"})]),
 }
 

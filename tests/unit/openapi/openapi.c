@@ -37,6 +37,7 @@ static void contract_loads_and_its_operations_are_found_by_id(void **state)
                                       "getJob",
                                       "deleteJob",
                                       "getJobResult",
+                                      "listAudit",
                                       "getOpenapi"};
     struct openapi *document = fixture_contract();
     for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
@@ -71,7 +72,7 @@ static void what_reads_or_loads_rows_takes_any_parameter(void **state)
     for (size_t i = 0; i < openapi_operation_count(document); i++) {
         const struct openapi_operation *operation = openapi_operation_at(document, i);
         bool filters = text_equal(operation->id, TEXT("readDataset")) || text_equal(operation->id, TEXT("loadRows")) ||
-                       text_equal(operation->id, TEXT("getJobResult"));
+                       text_equal(operation->id, TEXT("getJobResult")) || text_equal(operation->id, TEXT("listAudit"));
         assert_int_equal(operation->open_query, filters);
     }
     openapi_free(document);

@@ -1,6 +1,6 @@
 /* The writer thread behind the records: workers add to one buffer under a lock that is held for a memcpy, the thread
  * swaps it for an empty one and writes. */
-#include "audit/record.h"
+#include "audit/request_log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +20,7 @@
 #define HAND_OVER_BYTES (64u << 10)
 #define HAND_OVER_MS 20
 
-struct audit_sink {
+struct request_sink {
     int fd;
     pthread_t thread;
     pthread_mutex_t lock;
@@ -30,9 +30,9 @@ struct audit_sink {
     atomic_uint_fast64_t dropped;
 };
 
-struct audit_log {
+struct request_log {
     struct loop *loop;
-    struct audit_sink *sink;
+    struct request_sink *sink;
     struct loop_timer timer;
     struct buffer lines;
     uint64_t count; /* lines in the buffer */
@@ -47,7 +47,7 @@ static uint64_t count_lines(struct text text)
     return count;
 }
 
-static void write_all(struct audit_sink *sink, struct text text)
+static void write_all(struct request_sink *sink, struct text text)
 {
     while (text.size != 0) {
         ssize_t written = write(sink->fd, text.data, text.size);
@@ -65,7 +65,7 @@ static void write_all(struct audit_sink *sink, struct text text)
 
 static void *sink_run(void *context)
 {
-    struct audit_sink *sink = context;
+    struct request_sink *sink = context;
     struct buffer writing;
     bool stopping = false;
     buffer_init(&writing, SINK_CEILING);
@@ -85,9 +85,9 @@ static void *sink_run(void *context)
     return NULL;
 }
 
-enum status audit_sink_create(const char *path, struct audit_sink **out, struct failure *failure)
+enum status request_sink_create(const char *path, struct request_sink **out, struct failure *failure)
 {
-    struct audit_sink *sink = calloc(1, sizeof(*sink));
+    struct request_sink *sink = calloc(1, sizeof(*sink));
     if (sink == NULL)
         return failure_set(failure, STATUS_FAILED, "out of memory");
     sink->fd =
@@ -111,7 +111,7 @@ enum status audit_sink_create(const char *path, struct audit_sink **out, struct 
     return STATUS_OK;
 }
 
-void audit_sink_destroy(struct audit_sink *sink)
+void request_sink_destroy(struct request_sink *sink)
 {
     if (sink == NULL)
         return;
@@ -127,14 +127,14 @@ void audit_sink_destroy(struct audit_sink *sink)
     free(sink);
 }
 
-uint64_t audit_sink_dropped(const struct audit_sink *sink)
+uint64_t request_sink_dropped(const struct request_sink *sink)
 {
     return sink != NULL ? atomic_load(&sink->dropped) : 0;
 }
 
-static void hand_over(struct audit_log *log)
+static void hand_over(struct request_log *log)
 {
-    struct audit_sink *sink = log->sink;
+    struct request_sink *sink = log->sink;
     if (log->lines.failed || log->lines.size == 0) {
         atomic_fetch_add(&sink->dropped, log->lines.failed ? log->count : 0);
     } else {
@@ -155,12 +155,12 @@ static void hand_over(struct audit_log *log)
 
 static void on_due(struct loop_timer *timer)
 {
-    hand_over((struct audit_log *)((char *)timer - offsetof(struct audit_log, timer)));
+    hand_over((struct request_log *)((char *)timer - offsetof(struct request_log, timer)));
 }
 
-struct audit_log *audit_log_create(struct loop *loop, struct audit_sink *sink)
+struct request_log *request_log_create(struct loop *loop, struct request_sink *sink)
 {
-    struct audit_log *log = calloc(1, sizeof(*log));
+    struct request_log *log = calloc(1, sizeof(*log));
     if (log == NULL)
         return NULL;
     log->loop = loop;
@@ -169,7 +169,7 @@ struct audit_log *audit_log_create(struct loop *loop, struct audit_sink *sink)
     return log;
 }
 
-void audit_log_destroy(struct audit_log *log)
+void request_log_destroy(struct request_log *log)
 {
     if (log == NULL)
         return;
@@ -180,11 +180,11 @@ void audit_log_destroy(struct audit_log *log)
     free(log);
 }
 
-void audit_log_record(struct audit_log *log, const struct audit_record *record)
+void request_log_record(struct request_log *log, const struct audit_record *record)
 {
     if (log->sink == NULL)
         return;
-    audit_append(&log->lines, record);
+    record_append_line(&log->lines, record);
     log->count++;
     if (log->lines.size >= HAND_OVER_BYTES)
         hand_over(log);

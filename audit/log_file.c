@@ -1,0 +1,138 @@
+/* The segments of a worker's log: written whole batch by whole batch, rotated by size and age. */
+#include <errno.h>
+#include <unistd.h>
+
+#include "audit/log_private.h"
+#include "base/encoding.h"
+#include "base/log.h"
+
+#define ROTATE_RETRY_MS 5000
+
+static void take(struct audit_log *log, int fd)
+{
+    log->fd = fd;
+    log->size = 0;
+    log->torn = false;
+    log->fresh = true;
+    log->opened_ms = loop_now_ms(log->loop);
+    log->rotate_ms = 0;
+}
+
+bool log_file_create(struct audit_log *log)
+{
+    int fd = segment_create(log->folder_fd, &log->segment);
+    if (fd >= 0)
+        take(log, fd);
+    return fd >= 0;
+}
+
+/* What stands behind the last whole record goes. */
+static bool cut_off(struct audit_log *log)
+{
+    if (log->torn && ftruncate(log->fd, (off_t)log->size) != 0)
+        return false;
+    log->torn = false;
+    return true;
+}
+
+static bool write_all(struct audit_log *log, struct text text)
+{
+    while (text.size != 0) {
+        ssize_t written = write(log->fd, text.data, text.size);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0) {
+            errno = written == 0 ? ENOSPC : errno;
+            return false;
+        }
+        log->torn = true;
+        text.data += written;
+        text.size -= (size_t)written;
+    }
+    log->torn = false;
+    return true;
+}
+
+bool log_file_write(struct audit_log *log)
+{
+    if (!cut_off(log))
+        return false;
+    if (!write_all(log, buffer_text(&log->lines))) {
+        int error = errno;
+        if (!cut_off(log))
+            log_event(LOG_ERROR, "audit_cut_failed", "part of an audit record cannot be cut off; tried again");
+        errno = error;
+        return false;
+    }
+    log->size += log->lines.size;
+    log->statistics.writes++;
+    log->statistics.bytes += log->lines.size;
+    log->on_file = log->head;
+    buffer_clear(&log->lines);
+    buffer_clear(&log->kept);
+    pthread_mutex_lock(&log->published_lock);
+    log->published = log->on_file;
+    pthread_mutex_unlock(&log->published_lock);
+    return true;
+}
+
+static void append_close(struct audit_log *log)
+{
+    entry_append_number(&log->lines, "segment", log->segment.number);
+}
+
+/* The hash before stands in the line too: it is the trust's beginning where the segments before are deleted. */
+static void append_continue(struct audit_log *log)
+{
+    char previous[2 * CHAIN_MAC_SIZE];
+    encoding_hex(log->head.mac, CHAIN_MAC_SIZE, previous);
+    entry_append_text(&log->lines, "chain", text_from_string(log->segment.chain));
+    entry_append_number(&log->lines, "segment", log->segment.number);
+    entry_append_text(&log->lines, "previous", text_of(previous, sizeof(previous)));
+}
+
+static bool is_due(const struct audit_log *log)
+{
+    uint64_t now = loop_now_ms(log->loop);
+    return now >= log->rotate_ms && log->lines.size == 0 &&
+           (log->size >= log->options->segment_bytes || now - log->opened_ms >= log->options->segment_age_ms);
+}
+
+/* False: the old segment goes on. */
+static bool close_segment(struct audit_log *log)
+{
+    struct chain_head before = log->head;
+    log_append_event(log, "close", append_close);
+    if (log_file_write(log))
+        return true;
+    log->head = before;
+    buffer_clear(&log->lines);
+    buffer_clear(&log->kept);
+    return false;
+}
+
+/* The next file is made first: where that fails nothing was said yet. */
+void log_file_rotate(struct audit_log *log)
+{
+    struct segment_name next = log->segment;
+    if (!is_due(log))
+        return;
+    next.number++;
+    int old = log->fd, fd = segment_create(log->folder_fd, &next);
+    if (fd < 0 || !close_segment(log)) {
+        log_event(LOG_ERROR, "audit_rotate_failed", "cannot begin another segment of the audit log in %s: %s",
+                  log->options->folder, strerror(errno));
+        log->rotate_ms = loop_now_ms(log->loop) + ROTATE_RETRY_MS;
+        if (fd >= 0) {
+            char name[SEGMENT_NAME_MAX];
+            segment_format(&next, name);
+            unlinkat(log->folder_fd, name, 0);
+            close(fd);
+        }
+        return;
+    }
+    audit_sync_close(log->options->sync, old);
+    log->segment = next;
+    take(log, fd);
+    log_append_event(log, "continue", append_continue);
+}

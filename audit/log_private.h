@@ -1,0 +1,69 @@
+/* What audit/log*.c share. */
+#ifndef SLUICE_AUDIT_LOG_PRIVATE_H
+#define SLUICE_AUDIT_LOG_PRIVATE_H
+
+#include <pthread.h>
+
+#include "audit/log.h"
+
+#define LOG_BUFFER ((size_t)4 << 20) /* bytes of records that a disk may be behind */
+#define LOG_RETRY_MS 200
+/* Answers that wait for one write: of more, what was made for the first ones has left the processor's caches when they
+ * go out. */
+#define LOG_WAITING 16
+#define LOG_MEMO 1024 /* people whose pseudonyms a worker remembers */
+
+struct log_waits { /* in the order of their positions */
+    struct audit_wait *first, *last;
+};
+
+struct log_memo {
+    uint64_t person;     /* hash of customer and subject */
+    uint64_t generation; /* of the subjects, when it was found; 0: empty */
+    char pseudonym[SUBJECTS_PSEUDONYM_SIZE];
+};
+
+struct audit_log {
+    struct loop *loop;
+    const struct audit_options *options;
+    struct loop_hook hook;
+    struct loop_timer retry, age;
+    struct buffer lines;    /* sealed, not written */
+    struct buffer kept;     /* a byte a line: 'k', it tells what has happened, 'd', what must not happen without it */
+    struct chain_head head; /* of the last line sealed */
+    uint64_t appended;      /* positions: how many records were appended, written, brought to disk */
+    uint64_t written, durable;
+    struct log_waits for_written, for_durable;
+    unsigned waiting; /* answers since the last write */
+    bool turning;     /* the log calls back */
+    bool failing;
+    uint64_t dropped, refused; /* records, to be told by the next "gap" */
+    /* The file (log_file.c). */
+    int folder_fd, fd;
+    struct segment_name segment;
+    struct chain_head on_file; /* the last record in the file */
+    uint64_t size;             /* bytes of the file that are whole records */
+    uint64_t opened_ms;
+    uint64_t rotate_ms; /* not before: the last try failed */
+    bool torn;          /* behind `size` stands part of a record */
+    bool fresh;         /* the segment's name may not be on disk */
+    struct audit_sync_job job;
+    bool syncing;
+    uint64_t syncing_to;
+    struct audit_statistics statistics;
+    pthread_mutex_t published_lock;
+    struct chain_head published; /* under the lock: on_file */
+    struct log_memo memo[LOG_MEMO];
+};
+
+/* One small record of the log's own: `event`, and what `append` adds (may be NULL). */
+void log_append_event(struct audit_log *log, const char *event, void (*append)(struct audit_log *log));
+/* Makes the segment of log->segment and takes it. errno tells. */
+bool log_file_create(struct audit_log *log) MUST_CHECK;
+/* All lines, or none: a part is cut off again. errno tells. */
+bool log_file_write(struct audit_log *log) MUST_CHECK;
+/* Closes the segment and begins the next one, when it is large or old enough. A disk that does not let it is asked
+ * again later. */
+void log_file_rotate(struct audit_log *log);
+
+#endif

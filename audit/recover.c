@@ -1,0 +1,222 @@
+#include "audit/recover.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "audit/entry.h"
+#include "audit/recover_private.h"
+#include "base/clock.h"
+#include "base/encoding.h"
+
+#define LINES_CEILING ((size_t)1 << 20)
+#define LINES_WRITE ((size_t)256 << 10) /* bytes that are written at once */
+
+/* A chain that nobody has ended. */
+struct patient {
+    const char *folder;
+    int folder_fd, fd; /* fd: of the newest segment, locked, or -1 */
+    const struct hash_hmac_key *key;
+    struct recover_result *result;
+    struct segment_name segment;
+    char name[SEGMENT_NAME_MAX];
+    struct recover_reading reading;
+    struct buffer lines;
+};
+
+static enum status fail(const struct patient *patient, const char *what, struct failure *failure)
+{
+    return failure_set(failure, STATUS_FAILED, "audit.folder: cannot %s %s/%s: %s; check the disk it is on", what,
+                       patient->folder, patient->name, strerror(errno));
+}
+
+static enum status flush(struct patient *patient, struct failure *failure)
+{
+    struct text rest = buffer_text(&patient->lines);
+    if (patient->lines.failed)
+        return failure_set(failure, STATUS_FAILED, "out of memory");
+    while (rest.size != 0) {
+        ssize_t written = write(patient->fd, rest.data, rest.size);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            return fail(patient, "write to", failure);
+        rest.data += written;
+        rest.size -= (size_t)written;
+    }
+    buffer_clear(&patient->lines);
+    return STATUS_OK;
+}
+
+static size_t begin_line(struct patient *patient, const char *event)
+{
+    size_t start = patient->lines.size;
+    chain_begin_line(&patient->reading.head, &patient->lines);
+    entry_append_event(&patient->lines, clock_wall_us(), event);
+    return start;
+}
+
+static enum status seal(struct patient *patient, size_t start, struct failure *failure)
+{
+    if (!chain_seal(&patient->reading.head, patient->key, &patient->lines, start))
+        return failure_set(failure, STATUS_FAILED, "out of memory");
+    return patient->lines.size >= LINES_WRITE ? flush(patient, failure) : STATUS_OK;
+}
+
+/* A segment's first line, where the crash came before it: as its writer would have written it. */
+static enum status write_first(struct patient *patient, struct failure *failure)
+{
+    char previous[2 * CHAIN_MAC_SIZE];
+    bool is_first = patient->segment.number == 1;
+    encoding_hex(patient->reading.head.mac, CHAIN_MAC_SIZE, previous);
+    size_t start = begin_line(patient, is_first ? "begin" : "continue");
+    entry_append_text(&patient->lines, "chain", text_from_string(patient->segment.chain));
+    if (!is_first) {
+        entry_append_number(&patient->lines, "segment", patient->segment.number);
+        entry_append_text(&patient->lines, "previous", text_of(previous, sizeof(previous)));
+    }
+    return seal(patient, start, failure);
+}
+
+static enum status write_lost(struct patient *patient, struct failure *failure)
+{
+    enum status status = STATUS_OK;
+    struct recover_intent intent;
+    for (size_t at = 0; status == STATUS_OK && recover_intents_each(&patient->reading.intents, &at, &intent);) {
+        size_t start = begin_line(patient, "lost");
+        entry_append_text(&patient->lines, "request_id", text_of(intent.request_id, intent.size));
+        entry_append_number(&patient->lines, "intent", intent.seq);
+        status = seal(patient, start, failure);
+        patient->reading.lost++;
+    }
+    return status;
+}
+
+static enum status write_end(struct patient *patient, uint64_t torn, struct failure *failure)
+{
+    uint64_t more = patient->reading.intents.more;
+    size_t start = begin_line(patient, "end");
+    buffer_append_literal(&patient->lines, ",\"crash\":true");
+    entry_append_number(&patient->lines, "segment", patient->segment.number);
+    entry_append_number(&patient->lines, "torn", torn);
+    entry_append_number(&patient->lines, "lost", patient->reading.lost);
+    if (more != 0)
+        entry_append_number(&patient->lines, "lost_more", more);
+    enum status status = seal(patient, start, failure);
+    patient->result->lost += patient->reading.lost + more;
+    return status;
+}
+
+/* The crash came between a segment's "close" and the next one. */
+static enum status begin_next(struct patient *patient, struct failure *failure)
+{
+    if (fdatasync(patient->fd) != 0)
+        return fail(patient, "write to", failure);
+    close(patient->fd);
+    patient->segment.number++;
+    segment_format(&patient->segment, patient->name);
+    patient->fd = segment_create(patient->folder_fd, &patient->segment);
+    return patient->fd < 0 ? fail(patient, "make", failure) : STATUS_OK;
+}
+
+static enum status write_rest(struct patient *patient, uint64_t torn, struct failure *failure)
+{
+    enum status status = STATUS_OK;
+    bool needs_first = patient->reading.lines == 0;
+    if (torn != 0 && ftruncate(patient->fd, (off_t)patient->reading.good_size) != 0)
+        return fail(patient, "cut the torn end off", failure);
+    if (patient->reading.last == RECOVER_CLOSE && !needs_first) {
+        status = begin_next(patient, failure);
+        needs_first = true;
+    }
+    if (status == STATUS_OK && needs_first)
+        status = write_first(patient, failure);
+    if (status == STATUS_OK)
+        status = write_lost(patient, failure);
+    if (status == STATUS_OK)
+        status = write_end(patient, torn, failure);
+    if (status == STATUS_OK)
+        status = flush(patient, failure);
+    if (status == STATUS_OK && (fdatasync(patient->fd) != 0 || fsync(patient->folder_fd) != 0))
+        status = fail(patient, "write to", failure);
+    if (status == STATUS_OK) {
+        patient->result->chains++;
+        patient->result->torn_bytes += torn;
+    }
+    return status;
+}
+
+static bool exists(int folder_fd, struct segment_name segment)
+{
+    char name[SEGMENT_NAME_MAX];
+    struct stat info;
+    segment_format(&segment, name);
+    return fstatat(folder_fd, name, &info, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* Nobody writes it, and nobody has since the folder was listed: then it is ours. False: leave it. */
+static bool take(struct patient *patient)
+{
+    struct segment_name next = patient->segment;
+    struct stat info;
+    next.number++;
+    patient->fd = openat(patient->folder_fd, patient->name, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (patient->fd < 0 || fstat(patient->fd, &info) != 0 || !S_ISREG(info.st_mode))
+        return false;
+    int result;
+    do
+        result = flock(patient->fd, LOCK_EX | LOCK_NB);
+    while (result != 0 && errno == EINTR);
+    return result == 0 && !exists(patient->folder_fd, next);
+}
+
+static enum status heal(struct patient *patient, bool has_former, struct failure *failure)
+{
+    segment_format(&patient->segment, patient->name);
+    if (!take(patient) || recover_has_end(patient->fd))
+        return STATUS_OK;
+    recover_reading_init(&patient->reading);
+    enum status status =
+        recover_read(&patient->reading, patient->folder_fd, &patient->segment, has_former, patient->key, failure);
+    if (status == STATUS_INVALID || (status == STATUS_OK && patient->reading.last == RECOVER_END)) {
+        patient->result->broken += status == STATUS_INVALID;
+        status = STATUS_OK;
+    } else if (status == STATUS_OK) {
+        status = write_rest(patient, patient->reading.size - patient->reading.good_size, failure);
+    }
+    recover_reading_free(&patient->reading);
+    return status;
+}
+
+enum status recover_folder(const char *folder, const struct hash_hmac_key *key, struct recover_result *result,
+                           struct failure *failure)
+{
+    struct segment_list list;
+    *result = (struct recover_result){0};
+    enum status status = segment_list(folder, &list, failure);
+    if (status != STATUS_OK)
+        return status;
+    int folder_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder_fd < 0)
+        status = failure_set(failure, STATUS_FAILED, "audit.folder: cannot open %s: %s", folder, strerror(errno));
+    for (size_t i = 0; status == STATUS_OK && i < list.count; i++) {
+        bool has_former = i > 0 && strcmp(list.items[i - 1].chain, list.items[i].chain) == 0;
+        bool is_newest = i + 1 == list.count || strcmp(list.items[i + 1].chain, list.items[i].chain) != 0;
+        /* What is compressed was closed or ended before. */
+        if (!is_newest || list.items[i].compressed)
+            continue;
+        struct patient patient = {folder, folder_fd, -1, key, result, .segment = list.items[i]};
+        buffer_init(&patient.lines, LINES_CEILING);
+        status = heal(&patient, has_former, failure);
+        if (patient.fd >= 0)
+            close(patient.fd);
+        buffer_free(&patient.lines);
+    }
+    if (folder_fd >= 0)
+        close(folder_fd);
+    segment_list_free(&list);
+    return status;
+}
