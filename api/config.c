@@ -57,6 +57,9 @@ static const struct config_field fields[] = {
     {"database.scan.queue", config_read_count, AT(database.scan_queue), "64", 1, 1000000},
     {"database.scan.queue_timeout", config_read_milliseconds, AT(database.scan_queue_timeout_ms), "5s", 1, HOUR},
     {"database.scan.statement_timeout", config_read_milliseconds, AT(database.scan_timeout_ms), "30s", 1, DAY},
+    {"database.replica.host", config_read_replica_hosts, AT(database.replica_host), "null", 0, 0},
+    {"database.replica.max_lag", config_read_milliseconds, AT(database.replica_max_lag_ms), "5s", 500, 60000},
+    {"database.replica.connections", config_read_count, AT(database.replica_connections), "16", 1, 1024},
     {"database.admin.user", config_read_text, AT(database.admin_user), "sluice_owner", 0, 0},
     {"database.admin.password_file", config_read_optional_text, AT(database.admin_password.file), "null", 0, 0},
     {"database.admin.password_env", config_read_optional_text, AT(database.admin_password.environment), "null", 0, 0},
@@ -385,7 +388,7 @@ static enum status read_secret(const struct config_secret *secret, struct buffer
         return failure_set(failure, STATUS_INVALID, "%s_env: the environment variable %s is not set", secret->key,
                            secret->environment);
     buffer_append_string(out, value);
-    return STATUS_OK;
+    return STATUS_OK; /* one that is too long is found by config_secret_read */
 }
 
 void config_secrets_forget(const struct config *config)

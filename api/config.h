@@ -128,7 +128,10 @@ struct config {
         uint32_t connect_timeout_ms;
         size_t fast_connections, fast_queue, scan_connections, scan_queue;
         uint32_t fast_timeout_ms, scan_timeout_ms, scan_queue_timeout_ms;
-        const char *writer_user; /* who loads into the warehouse; NULL: nobody does */
+        const char *replica_host, *replica_ports; /* as host and ports; NULL: no standby is read from */
+        uint32_t replica_max_lag_ms;
+        size_t replica_connections; /* to each, a worker */
+        const char *writer_user;    /* who loads into the warehouse; NULL: nobody does */
         struct config_secret writer_password;
     } database;
     struct {

@@ -67,9 +67,9 @@ static bool add_hosts(struct hosts *hosts, const struct yaml_node *node)
     return node->kind == YAML_SCALAR && !yaml_is_null(node);
 }
 
-void config_read_hosts(struct config_reader *reader, const struct config_field *field, const struct yaml_node *node)
+static void read_hosts(struct config_reader *reader, const struct config_field *field, const struct yaml_node *node,
+                       const char **ports)
 {
-    struct config *config = reader->config;
     struct hosts hosts = {.count = 0};
     buffer_init(&hosts.names, LIST_CEILING);
     buffer_init(&hosts.ports, LIST_CEILING);
@@ -82,28 +82,45 @@ void config_read_hosts(struct config_reader *reader, const struct config_field *
                         "has one, like [db1, \"db2:5433\"]; or the folder of a socket",
                         POSTGRES_HOSTS_MAX);
     *(const char **)config_member(reader, field) = good ? config_string(reader, buffer_text(&hosts.names)) : "";
-    config->database.ports = good ? config_string(reader, buffer_text(&hosts.ports)) : NULL;
+    *ports = good ? config_string(reader, buffer_text(&hosts.ports)) : NULL;
     buffer_free(&hosts.names);
     buffer_free(&hosts.ports);
 }
 
-void config_finish_hosts(struct config_reader *reader)
+void config_read_hosts(struct config_reader *reader, const struct config_field *field, const struct yaml_node *node)
 {
-    struct config *config = reader->config;
-    struct text rest = text_from_string(config->database.ports);
+    read_hosts(reader, field, node, &reader->config->database.ports);
+}
+
+void config_read_replica_hosts(struct config_reader *reader, const struct config_field *field,
+                               const struct yaml_node *node)
+{
+    if (!yaml_is_null(node))
+        read_hosts(reader, field, node, &reader->config->database.replica_ports);
+}
+
+static void finish(struct config_reader *reader, const char **list)
+{
+    struct text rest = text_from_string(*list);
     struct buffer ports;
     if (rest.data == NULL)
-        return; /* a mistake, told already */
+        return; /* none, or a mistake, told already */
     buffer_init(&ports, LIST_CEILING);
     while (rest.data != NULL) {
         struct text port = text_split(&rest, ',');
         if (text_equal(port, TEXT("0")))
-            buffer_printf(&ports, "%u", config->database.port);
+            buffer_printf(&ports, "%u", reader->config->database.port);
         else
             buffer_append_text(&ports, port);
         if (rest.data != NULL)
             buffer_append_char(&ports, ',');
     }
-    config->database.ports = config_string(reader, buffer_text(&ports));
+    *list = config_string(reader, buffer_text(&ports));
     buffer_free(&ports);
+}
+
+void config_finish_hosts(struct config_reader *reader)
+{
+    finish(reader, &reader->config->database.ports);
+    finish(reader, &reader->config->database.replica_ports);
 }

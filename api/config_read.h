@@ -61,8 +61,8 @@ bool config_read_whole(struct config_reader *reader, const struct yaml_node *nod
 typedef void config_read(struct config_reader *reader, const struct config_field *field, const struct yaml_node *node);
 /* config_value.c: scalars and lists of them. */
 config_read config_read_text, config_read_optional_text, config_read_count, config_read_unsigned, config_read_port,
-    config_read_int, config_read_hosts, config_read_size, config_read_rate, config_read_milliseconds,
-    config_read_seconds, config_read_seconds_unsigned, config_read_bool, config_read_address,
+    config_read_int, config_read_hosts, config_read_replica_hosts, config_read_size, config_read_rate,
+    config_read_milliseconds, config_read_seconds, config_read_seconds_unsigned, config_read_bool, config_read_address,
     config_read_optional_address, config_read_networks, config_read_texts, config_read_level, config_read_relation,
     config_read_on_full, config_read_audit_address;
 /* config_section.c: what has a structure of its own. */

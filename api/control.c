@@ -9,6 +9,7 @@
 #include "api/control_revocations.h"
 #include "api/ingest.h"
 #include "api/listener.h"
+#include "api/replica_poll.h"
 #include "api/revocation_poll.h"
 #include "api/worker.h"
 #include "audit/request_log.h"
@@ -34,6 +35,7 @@ struct control {
     struct listener *listener;
     struct postgres *pool; /* for versions and revocations alone */
     struct revocation_poll *revocation_poll;
+    struct replica_poll *replica_poll; /* NULL: no standby is read from */
     struct control_revocations revocations;
     atomic_size_t connections;
     struct loop_message stop_message;
@@ -230,6 +232,7 @@ static void append_metrics(struct control *control, struct buffer *out, int *sta
     metrics_append(out, sum, server->contract);
     free(sum);
     append_auth(out, server);
+    replicas_append_metrics(server->replicas, out);
     if (server->sink != NULL)
         buffer_printf(out,
                       "# TYPE sluice_request_lines_dropped_total counter\nsluice_request_lines_dropped_total %llu\n",
@@ -370,6 +373,8 @@ static enum status watch_versions(struct control *control, struct postgres_sessi
         status = revocation_poll_create(control->loop, control->pool, session, server->revocations,
                                         &control->revocation_poll, failure);
     if (status == STATUS_OK)
+        status = replica_poll_create(control->loop, control->pool, server->replicas, &control->replica_poll, failure);
+    if (status == STATUS_OK)
         control->revocations.pool = control->pool; /* orders are taken from here on */
     return status;
 }
@@ -440,6 +445,7 @@ void control_destroy(struct control *control)
     versions_destroy(control->server->versions);
     control->server->versions = NULL;
     revocation_poll_destroy(control->revocation_poll);
+    replica_poll_destroy(control->replica_poll);
     postgres_destroy(control->pool);
     for (size_t i = 0; i < TOKENS_MAX_ISSUERS; i++)
         keys_store_destroy(control->server->keys[i]);
@@ -472,6 +478,7 @@ static void *run(void *context)
     uint64_t deadline = loop_now_ms(control->loop) + 1000;
     while (listener_connections(control->listener) != 0 && loop_now_ms(control->loop) < deadline)
         loop_turn(control->loop, 50);
+    replica_poll_stop(control->replica_poll);
     if (control->pool != NULL)
         postgres_stop(control->pool); /* its sockets hold pointers into this thread's own memory */
     return NULL;

@@ -5,6 +5,7 @@
 
 #include "api/customers.h"
 #include "api/problem.h"
+#include "api/replica.h"
 #include "base/clock.h"
 #include "base/encoding.h"
 #include "base/hash.h"
@@ -18,6 +19,7 @@
 
 struct rows_state {
     struct execute_rows options;
+    uint64_t limit; /* the options', before the page was cut */
     struct rows_encoder *encoder;
     bool more;
     bool cut;      /* the page has reached PAGE_BYTES before its limit */
@@ -76,8 +78,12 @@ static void end_rows(struct request *request)
         return;
     }
     rows_encoder_end(state->encoder, respond_buffer(&request->respond));
-    if (state->options.on_end == NULL || state->options.on_end(request, state->more))
-        respond_finish(request);
+    if (state->options.on_end != NULL && !state->options.on_end(request, state->more))
+        return;
+    /* A standby may have been started anew meanwhile, and have gone back behind the version. */
+    if (!request->respond.started && !replicas_still_hold(request))
+        request->respond.head.etag = TEXT_NONE;
+    respond_finish(request);
 }
 
 void execute_asked(struct request *request)
@@ -157,22 +163,36 @@ static void refute_estimate(struct request *request)
         verdicts_keep(request->worker->verdicts, request->dataset, plan->verdict, &plan->estimate);
 }
 
-/* Once more, row by row. */
-static void ask_again(struct request *request, struct rows_state *state)
+void execute_go_home(struct request *request)
 {
-    if (state->small)
-        refute_estimate(request);
-    state->again = true;
-    state->small = state->more = false;
+    request->plan.lane = PLAN_SCAN;
+    request->worker->metrics.replica_retries++;
+}
+
+/* Nothing has come that was sent. */
+static void start_anew(struct request *request, struct rows_state *state)
+{
+    state->more = state->cut = state->outdated = false;
     state->encoder = NULL;
-    if (request->plan.lane == PLAN_FAST)
-        request->plan.lane = PLAN_SCAN;
+    state->options.limit = state->limit;
     request->rows = 0;
     respond_fail(request, TEXT_NONE); /* drops what was gathered */
     begin_answer(request, state);
     enum status status = start_rows(request, state);
     if (status != STATUS_OK)
         problem_send_status(request, status);
+}
+
+/* Once more, row by row. */
+static void ask_again(struct request *request, struct rows_state *state)
+{
+    if (state->small)
+        refute_estimate(request);
+    state->again = true;
+    state->small = false;
+    if (request->plan.lane == PLAN_FAST)
+        request->plan.lane = PLAN_SCAN;
+    start_anew(request, state);
 }
 
 static void on_done(void *context, const struct postgres_error *error)
@@ -187,6 +207,11 @@ static void on_done(void *context, const struct postgres_error *error)
     bool outgrown = error != NULL && error->status == STATUS_TOO_LARGE && state->small;
     if (outgrown || (error == NULL && may_ask_again(request, state))) {
         ask_again(request, state);
+        return;
+    }
+    if (error != NULL && request->plan.lane == PLAN_REPLICA && !request->respond.started && rules_goes_home(error)) {
+        execute_go_home(request);
+        start_anew(request, state);
         return;
     }
     if (error != NULL && state->options.on_error != NULL && state->options.on_error(request, error))
@@ -240,6 +265,8 @@ struct postgres *execute_lane(const struct request *request)
     switch (request->plan.lane) {
     case PLAN_FAST:
         return worker->fast;
+    case PLAN_REPLICA:
+        return worker->replicas[request->plan.replica.place];
     case PLAN_CUSTOMER:
         return customers_lane(worker->customers, lane_customer(request));
     default:
@@ -273,6 +300,10 @@ static enum status start_rows(struct request *request, struct rows_state *state)
                                        .whole_most = RULES_WHOLE_BYTES};
     request->database_started_us = clock_monotonic_us();
     enum status status = postgres_start(lane, &call, &handlers, request, &request->database_query);
+    if (status != STATUS_OK && request->plan.lane == PLAN_REPLICA) {
+        execute_go_home(request);
+        return start_rows(request, state);
+    }
     if (status == STATUS_OK && request->plan.lane != PLAN_FAST)
         watch_client(request);
     return status;
@@ -284,6 +315,7 @@ enum stage_verdict execute_rows(struct request *request, const struct execute_ro
     if (state == NULL)
         return problem_send_status(request, STATUS_TOO_LARGE);
     state->options = *options;
+    state->limit = options->limit;
     request->executor = state;
     /* A page is looked at row by row, because it may end early. */
     state->small = !options->head.whole && rules_comes_whole(&request->plan);

@@ -25,6 +25,9 @@ enum stage_verdict execute_rows(struct request *request, const struct execute_ro
 /* The pool of request->plan.lane. NULL: of a customer who can have none now, see customers_lane. */
 struct postgres *execute_lane(const struct request *request);
 
+/* What was planned for a standby is asked of the primary from here on. */
+void execute_go_home(struct request *request);
+
 /* A question whose answer decides what follows: asked on the request's behalf before its answer begins, in `lane`. Rows
  * come to on_rows (perhaps more than once), then on_done; a client that leaves cancels it. STATUS_OK, or why it could
  * not be asked (`lane` may be NULL: STATUS_UNAVAILABLE). */

@@ -30,6 +30,11 @@ void metrics_count(struct metrics *metrics, size_t operation, int status, uint64
             to[n] += from[n];                                                                                          \
     } while (0)
 
+void metrics_add_lane(struct postgres_statistics *sum, const struct postgres_statistics *other)
+{
+    ADD_COUNTERS(*sum, *other);
+}
+
 void metrics_add(struct metrics *sum, const struct metrics *other)
 {
     ADD_COUNTERS(sum->operations, other->operations);
@@ -46,6 +51,9 @@ void metrics_add(struct metrics *sum, const struct metrics *other)
     sum->redis_up = sum->redis_up && other->redis_up;
     ADD_COUNTERS(sum->fast, other->fast);
     ADD_COUNTERS(sum->scan, other->scan);
+    ADD_COUNTERS(sum->replica, other->replica);
+    sum->replica_configured = sum->replica_configured || other->replica_configured;
+    sum->replica_retries += other->replica_retries;
     ADD_COUNTERS(sum->customers, other->customers);
     ADD_COUNTERS(sum->redis, other->redis);
     ADD_COUNTERS(sum->cache, other->cache);
@@ -135,17 +143,20 @@ static void append_one(struct buffer *out, const char *name, const char *type, c
 static void append_lanes(struct buffer *out, const struct metrics *sum)
 {
     const struct postgres_statistics *fast = &sum->fast, *scan = &sum->scan, *own = &sum->customers.lanes;
+    const struct postgres_statistics *away = &sum->replica;
     const struct {
         const char *name, *type;
-        uint64_t fast, scan, customer;
-    } rows[] = {{"sluice_lane_queries_total", "counter", fast->queries, scan->queries, own->queries},
-                {"sluice_lane_errors_total", "counter", fast->errors, scan->errors, own->errors},
-                {"sluice_lane_cancels_total", "counter", fast->cancels, scan->cancels, own->cancels},
-                {"sluice_lane_reconnects_total", "counter", fast->reconnects, scan->reconnects, own->reconnects},
-                {"sluice_lane_refused_total", "counter", fast->refused_busy, scan->refused_busy, own->refused_busy},
-                {"sluice_lane_connections_open", "gauge", fast->open, scan->open, own->open},
-                {"sluice_lane_connections_busy", "gauge", fast->busy, scan->busy, own->busy},
-                {"sluice_lane_waiting", "gauge", fast->waiting, scan->waiting, own->waiting}};
+        uint64_t fast, scan, customer, replica;
+    } rows[] = {{"sluice_lane_queries_total", "counter", fast->queries, scan->queries, own->queries, away->queries},
+                {"sluice_lane_errors_total", "counter", fast->errors, scan->errors, own->errors, away->errors},
+                {"sluice_lane_cancels_total", "counter", fast->cancels, scan->cancels, own->cancels, away->cancels},
+                {"sluice_lane_reconnects_total", "counter", fast->reconnects, scan->reconnects, own->reconnects,
+                 away->reconnects},
+                {"sluice_lane_refused_total", "counter", fast->refused_busy, scan->refused_busy, own->refused_busy,
+                 away->refused_busy},
+                {"sluice_lane_connections_open", "gauge", fast->open, scan->open, own->open, away->open},
+                {"sluice_lane_connections_busy", "gauge", fast->busy, scan->busy, own->busy, away->busy},
+                {"sluice_lane_waiting", "gauge", fast->waiting, scan->waiting, own->waiting, away->waiting}};
     append_one(out, "sluice_lane_up", "gauge", "{lane=\"fast\"}", sum->fast_up);
     append_one(out, "sluice_lane_up", NULL, "{lane=\"scan\"}", sum->scan_up);
     append_one(out, "sluice_customers_lanes", "gauge", "", sum->customers.pools);
@@ -153,7 +164,11 @@ static void append_lanes(struct buffer *out, const struct metrics *sum)
         append_one(out, rows[i].name, rows[i].type, "{lane=\"fast\"}", rows[i].fast);
         append_one(out, rows[i].name, NULL, "{lane=\"scan\"}", rows[i].scan);
         append_one(out, rows[i].name, NULL, "{lane=\"customer\"}", rows[i].customer);
+        if (sum->replica_configured)
+            append_one(out, rows[i].name, NULL, "{lane=\"replica\"}", rows[i].replica);
     }
+    if (sum->replica_configured)
+        append_one(out, "sluice_replica_retries_total", "counter", "", sum->replica_retries);
 }
 
 static void append_caches(struct buffer *out, const struct metrics *sum)

@@ -36,7 +36,9 @@ struct metrics {
     uint64_t slow_readers_cut, bodies_cut, clients_gone, streams_failed;
     uint64_t tasks_abandoned; /* their clients had left before they ended */
     bool fast_up, scan_up, redis_configured, redis_up;
-    struct postgres_statistics fast, scan;
+    struct postgres_statistics fast, scan, replica;
+    bool replica_configured;
+    uint64_t replica_retries; /* reads that failed on a standby and were asked of the primary */
     struct customers_statistics customers;
     struct redis_statistics redis;
     struct cache_statistics cache, answers;
@@ -51,6 +53,7 @@ struct metrics {
 void metrics_count(struct metrics *metrics, size_t operation, int status, uint64_t duration_us, uint64_t bytes);
 /* Adds `other` to `sum`; up flags are ANDed: a dependency is up when every worker reaches it. */
 void metrics_add(struct metrics *sum, const struct metrics *other);
+void metrics_add_lane(struct postgres_statistics *sum, const struct postgres_statistics *other);
 /* Prometheus text exposition format 0.0.4. */
 void metrics_append(struct buffer *out, const struct metrics *sum, const struct openapi *contract);
 

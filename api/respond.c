@@ -145,6 +145,20 @@ static void add_plan(struct request *request)
     ADD_NAMED(request, "sluice-plan", text_of(value, (size_t)(at - value)));
 }
 
+/* Sluice-Lag: 0.8s: nothing of the answer is older than that. Of a standby, which alone may be behind. */
+static void add_lag(struct request *request)
+{
+    char *value = arena_alloc(&request->arena, 32);
+    if (request->plan.lane != PLAN_REPLICA || request->plan.replica.fresh_ms == 0 || value == NULL)
+        return;
+    uint64_t tenths = (clock_monotonic_us() / 1000 - request->plan.replica.fresh_ms + 99) / 100;
+    char *at = put_number(value, tenths / 10);
+    *at++ = '.';
+    *at++ = (char)('0' + tenths % 10);
+    *at++ = 's';
+    ADD_NAMED(request, "sluice-lag", text_of(value, (size_t)(at - value)));
+}
+
 static void add_cors(struct request *request)
 {
     const char *const *origins = request->worker->server->config->cors.origins;
@@ -160,7 +174,7 @@ static void add_cors(struct request *request)
         ADD_NAMED(request, "access-control-allow-origin", any ? TEXT("*") : request->headers.origin);
         ADD_NAMED(request, "access-control-expose-headers",
                   TEXT("Content-Location, Content-Range, ETag, Link, Preference-Applied, RateLimit, RateLimit-Policy, "
-                       "Retry-After, Server-Timing, Sluice-Plan, X-Request-Id, " TUS_ANSWER_HEADERS));
+                       "Retry-After, Server-Timing, Sluice-Lag, Sluice-Plan, X-Request-Id, " TUS_ANSWER_HEADERS));
         return;
     }
 }
@@ -200,6 +214,7 @@ static void set_head(struct request *request, const struct respond_head *head)
     add_limit_headers(request);
     tus_add_version(request);
     add_plan(request);
+    add_lag(request);
     add_timing(request);
     ADD_NAMED(request, "x-request-id", text_of(request->id, REQUEST_ID_SIZE));
     add_cors(request);

@@ -8,6 +8,7 @@
 #include "api/customer_names.h"
 #include "api/ingest.h"
 #include "api/listener.h"
+#include "api/replica.h"
 #include "api/request.h"
 #include "api/session_owners.h"
 #include "audit/request_log.h"
@@ -184,6 +185,8 @@ static enum status read_database(struct server *server, bool (*keep_waiting)(voi
                              server->config->database.user);
     if (status == STATUS_OK)
         status = load_catalog(server, session, failure);
+    if (status == STATUS_OK)
+        status = replicas_create(server->config, &server->database_password, &server->replicas, failure);
     if (status == STATUS_OK)
         status = control_watch_versions(server->control, session, failure);
     postgres_session_close(session);
@@ -465,6 +468,7 @@ void server_destroy(struct server *server)
     if (server->spool != NULL)
         spool_space_destroy(server->spool);
     control_destroy(server->control);
+    replicas_destroy(server->replicas);
     request_sink_destroy(server->sink);
     server_audit_destroy(server->audit);
     summary_destroy(server->summary);

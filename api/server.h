@@ -24,6 +24,7 @@
 #include "upload/spool.h"
 
 struct worker;
+struct replicas;
 struct control;
 struct ingest;
 
@@ -33,6 +34,7 @@ struct server {
     struct handler_binding *bindings; /* by operation index */
     struct catalog *catalog;
     struct versions *versions;
+    struct replicas *replicas; /* NULL: no standby is read from */
     struct summary *summary;
     struct datasets_options datasets;                 /* borrows from the configuration */
     struct keys_store *keys[TOKENS_MAX_ISSUERS];      /* as config->auth.issuers; NULL while they are made */

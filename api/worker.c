@@ -91,6 +91,27 @@ static enum status create_pools(struct worker *worker, struct failure *failure)
     return status;
 }
 
+/* To each standby a pool of its own, like the scans'. */
+static enum status create_replicas(struct worker *worker, struct failure *failure)
+{
+    const struct config *config = worker->server->config;
+    const struct replicas *replicas = worker->server->replicas;
+    enum status status = STATUS_OK;
+    for (size_t i = 0; replicas != NULL && status == STATUS_OK && i < replicas->count; i++) {
+        const struct postgres_options options = {.login = replicas->items[i].login,
+                                                 .mode = POSTGRES_STREAMED,
+                                                 .connections = config->database.replica_connections,
+                                                 .queue = config->database.scan_queue,
+                                                 .queue_timeout_ms = config->database.scan_queue_timeout_ms,
+                                                 .statement_timeout_ms = config->database.scan_timeout_ms,
+                                                 .idle_timeout_ms = SCAN_IDLE_MS,
+                                                 .settings = scan_settings,
+                                                 .check = worker_login_check};
+        status = postgres_create(worker->loop, &options, &worker->replicas[i], failure);
+    }
+    return status;
+}
+
 static enum status create_redis(struct worker *worker, struct failure *failure)
 {
     const struct config *config = worker->server->config;
@@ -177,6 +198,8 @@ enum status worker_create(struct server *server, unsigned index, struct worker *
     h2o_context_init(&worker->context, loop_evloop(worker->loop), &server->http);
     enum status status = create_pools(worker, failure);
     if (status == STATUS_OK)
+        status = create_replicas(worker, failure);
+    if (status == STATUS_OK)
         status = create_redis(worker, failure);
     if (status == STATUS_OK)
         status = create_subjects(worker, failure);
@@ -200,6 +223,10 @@ static void close_connections(struct worker *worker)
     postgres_destroy(worker->fast);
     postgres_destroy(worker->scan);
     postgres_destroy(worker->describe);
+    for (size_t i = 0; i < REPLICAS_MAX; i++) {
+        postgres_destroy(worker->replicas[i]);
+        worker->replicas[i] = NULL;
+    }
     customers_destroy(worker->customers);
     limiter_destroy(worker->limiter);
     cache_destroy(worker->cache);
@@ -247,6 +274,12 @@ static void publish(struct worker *worker)
     metrics->scan_up = postgres_is_up(worker->scan);
     metrics->fast = postgres_statistics(worker->fast);
     metrics->scan = postgres_statistics(worker->scan);
+    metrics->replica = (struct postgres_statistics){0};
+    for (size_t i = 0; i < REPLICAS_MAX && worker->replicas[i] != NULL; i++) {
+        struct postgres_statistics each = postgres_statistics(worker->replicas[i]);
+        metrics->replica_configured = true;
+        metrics_add_lane(&metrics->replica, &each);
+    }
     if (worker->customers != NULL)
         metrics->customers = customers_statistics(worker->customers);
     metrics->redis_configured = worker->redis != NULL;
@@ -369,6 +402,8 @@ static void *run(void *context)
         postgres_stop(worker->fast);
         postgres_stop(worker->scan);
         postgres_stop(worker->describe);
+        for (size_t i = 0; i < REPLICAS_MAX && worker->replicas[i] != NULL; i++)
+            postgres_stop(worker->replicas[i]);
         customers_stop(worker->customers);
         for (struct request *request = worker->requests; request != NULL; request = request->next)
             if (request->task != NULL)

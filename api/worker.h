@@ -9,6 +9,7 @@
 #include "api/gone.h"
 #include "api/listener.h"
 #include "api/metrics.h"
+#include "api/replica.h"
 #include "api/server.h"
 #include "audit/log.h"
 #include "audit/request_log.h"
@@ -34,9 +35,10 @@ struct worker {
     h2o_context_t context;
     struct listener *listener;
     struct postgres *fast, *scan;
-    struct postgres *describe;   /* questions to the catalog: they delay no look-up */
-    struct customers *customers; /* NULL: customers have no data of their own here */
-    struct redis *redis;         /* NULL: not configured */
+    struct postgres *replicas[REPLICAS_MAX]; /* as server->replicas */
+    struct postgres *describe;               /* questions to the catalog: they delay no look-up */
+    struct customers *customers;             /* NULL: customers have no data of their own here */
+    struct redis *redis;                     /* NULL: not configured */
     struct tokens *tokens;
     struct revocations_view *revocations;
     struct limiter *limiter;

@@ -2,6 +2,7 @@
 
 #include "api/execute.h"
 #include "api/problem.h"
+#include "api/replica.h"
 #include "base/hash.h"
 #include "handlers/read_error.h"
 #include "query/verdicts.h"
@@ -173,6 +174,19 @@ static enum stage_verdict parse_query(struct request *request, struct read *read
     return bound_page(request, read);
 }
 
+struct text read_preference_applied(struct request *request, const struct read *read)
+{
+    struct prefer prefer = read->prefer;
+    struct buffer applied;
+    if (read->without_timezone)
+        prefer.timezone = TEXT_NONE;
+    buffer_init(&applied, 4096);
+    prefer_append_applied(&applied, &prefer);
+    struct text kept = applied.size == 0 ? TEXT_NONE : arena_copy(&request->arena, buffer_text(&applied));
+    buffer_free(&applied);
+    return kept;
+}
+
 /* The plan. */
 
 /* Where a relation asks who reads, and in whose time zone: settings of this one statement. */
@@ -231,6 +245,10 @@ static enum stage_verdict make_plan(struct request *request, struct read *read)
                           .rows_at_most = read->select.by_key            ? 1
                                           : read->limit < UINT64_MAX - 1 ? read->limit + 1
                                                                          : 0};
+    /* A count must agree with its rows, the audit log is asked for what has just been done, and what failed before is
+     * not asked for at the same place again. */
+    if (read->prefer.count == PREFER_COUNT_NONE && !read->named.of_audit && read->plans == 0)
+        replicas_take(request, request->dataset->version, request->dataset->version_seen_ms);
     if (!add_settings(request, read))
         return problem_send_status(request, STATUS_TOO_LARGE);
     request->has_plan = true;
@@ -320,6 +338,10 @@ static enum stage_verdict ask_estimate(struct request *request, struct read *rea
                                  .whole = true};
     read->step = READ_ESTIMATE;
     enum status status = execute_ask(request, execute_lane(request), &call, &handlers);
+    if (status != STATUS_OK && plan->lane == PLAN_REPLICA) {
+        execute_go_home(request);
+        status = execute_ask(request, execute_lane(request), &call, &handlers);
+    }
     return status == STATUS_OK ? STAGE_WAIT : problem_send_status(request, status);
 }
 
@@ -348,6 +370,10 @@ enum stage_verdict read_resume(struct request *request)
     struct read *read = request->handler_state;
     if (read->step == READ_DATASET)
         return find_dataset(request, read);
+    if (read->status != STATUS_OK && request->plan.lane == PLAN_REPLICA && rules_goes_home(&read->error)) {
+        execute_go_home(request);
+        return ask_estimate(request, read);
+    }
     if (read->status != STATUS_OK) {
         read_refuse(request, &read->error);
         return STAGE_DONE;

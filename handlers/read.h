@@ -64,6 +64,9 @@ void read_estimate(const struct postgres_rows *rows, struct plan_estimate *estim
 /* `parameter=value` pairs of read->canonical but the named ones (NULL-terminated), each followed by '&'. */
 void read_append_query(const struct read *read, const char *const *without, struct buffer *out);
 
+/* The header Preference-Applied; TEXT_NONE: none was. */
+struct text read_preference_applied(struct request *request, const struct read *read);
+
 extern const char *const read_formats; /* what Accept may name, for messages */
 
 #endif

@@ -2,6 +2,7 @@
 #include "query/regions.h"
 #include "api/execute.h"
 #include "api/problem.h"
+#include "api/replica.h"
 #include "base/encoding.h"
 #include "handlers/handlers.h"
 
@@ -215,6 +216,8 @@ static enum stage_verdict execute_search(struct request *request)
     buffer_free(&identity);
     if (respond_not_modified(request, options.head.etag))
         return respond_send_not_modified(request, &options.head);
+    const struct server *server = request->worker->server;
+    replicas_take(request, version, versions_seen_ms(server->versions, &server->catalog->views[CATALOG_REGION]));
     return execute_rows(request, &options);
 }
 

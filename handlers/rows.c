@@ -3,6 +3,7 @@
 
 #include "api/execute.h"
 #include "api/problem.h"
+#include "api/replica.h"
 #include "base/hash.h"
 #include "handlers/answer.h"
 #include "handlers/count.h"
@@ -152,7 +153,8 @@ static void keep_answer(struct request *request, struct rows *rows)
     const struct config *config = worker->server->config;
     struct text body = buffer_text(respond_buffer(&request->respond));
     if (worker->answers == NULL || request->plan.cache == PLAN_CACHE_NONE || rows->key.data == NULL ||
-        request->respond.started || request_is_head(request) || body.size > config->cache.answer_max)
+        request->respond.started || !replicas_still_hold(request) || request_is_head(request) ||
+        body.size > config->cache.answer_max)
         return;
     /* A look-up by key costs little and is seldom the same: it is kept when it comes again, so that those that don't
      * push nothing out. */
@@ -227,19 +229,6 @@ static struct text content_location(struct request *request, const struct read *
     return kept;
 }
 
-static struct text preference_applied(struct request *request, const struct read *read)
-{
-    struct prefer prefer = read->prefer;
-    struct buffer applied;
-    if (read->without_timezone)
-        prefer.timezone = TEXT_NONE;
-    buffer_init(&applied, 4096);
-    prefer_append_applied(&applied, &prefer);
-    struct text kept = applied.size == 0 ? TEXT_NONE : arena_copy(&request->arena, buffer_text(&applied));
-    buffer_free(&applied);
-    return kept;
-}
-
 /* 206 when the total is known and this is not all of it. */
 static int status_for(const struct rows *rows, uint64_t count)
 {
@@ -252,7 +241,7 @@ static void make_answer(struct request *request, struct rows *rows)
     rows->answer.parts[ANSWER_CONTENT_TYPE] = rows->read.form.content_type;
     rows->answer.parts[ANSWER_ETAG] = rows->etag;
     rows->answer.parts[ANSWER_LOCATION] = content_location(request, &rows->read);
-    rows->answer.parts[ANSWER_APPLIED] = preference_applied(request, &rows->read);
+    rows->answer.parts[ANSWER_APPLIED] = read_preference_applied(request, &rows->read);
 }
 
 static struct respond_head make_head(struct request *request, struct rows *rows)

@@ -2,6 +2,7 @@
 #include "query/series.h"
 #include "api/execute.h"
 #include "api/problem.h"
+#include "api/replica.h"
 #include "handlers/handlers.h"
 #include "query/regions.h"
 
@@ -115,9 +116,23 @@ static enum stage_verdict plan_forecast(struct request *request)
     return plan(request, CATALOG_FORECAST);
 }
 
+static uint64_t later(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Of all that the answer's version is made of. */
+static uint64_t version_seen_ms(const struct server *server, const struct series *series)
+{
+    uint64_t region = versions_seen_ms(server->versions, &server->catalog->views[CATALOG_REGION]);
+    uint64_t market = versions_seen_ms(server->versions, &server->catalog->views[CATALOG_MARKET]);
+    return later(versions_seen_ms(server->versions, series->ask.view), later(region, market));
+}
+
 static enum stage_verdict send_rows(struct request *request)
 {
     const struct series *series = request->handler_state;
+    replicas_take(request, series->version, version_seen_ms(request->worker->server, series));
     struct execute_rows options = {
         .head = {.status = 200,
                  .reason = "OK",

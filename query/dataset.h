@@ -73,9 +73,10 @@ struct dataset {
     size_t thing_count;
     uint64_t signature; /* of its definition: another one after any change of it */
     /* Moves on while the rest stays: written by datasets.c between two uses. */
-    uint64_t version;    /* the sum of its bases' counters, read at checked_ms; 0: one is not tracked, or not known */
-    int64_t changed_at;  /* latest change, microseconds since the epoch; 0: not known */
-    uint64_t checked_ms; /* loop's clock: all of this was true then; 0: it is known to be true no more */
+    uint64_t version; /* the sum of its bases' counters, read at checked_ms; 0: one is not tracked, or not known */
+    uint64_t version_seen_ms; /* monotonic clock: it was that of the primary by then */
+    int64_t changed_at;       /* latest change, microseconds since the epoch; 0: not known */
+    uint64_t checked_ms;      /* loop's clock: all of this was true then; 0: it is known to be true no more */
 };
 const struct dataset_column *dataset_column(const struct dataset *dataset, struct text name); /* NULL: none */
 /* The key whose columns are all in the set, as a bit mask of column indexes below 64; NULL: none. */

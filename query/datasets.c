@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "query/datasets_private.h"
@@ -244,6 +245,11 @@ static void on_rows(void *context, const struct postgres_rows *rows)
         return;
     }
     load->described->checked_ms = load->started_ms;
+    const struct datasets_entry *before =
+        lru_get(load->datasets->entries, text_of(load->key, load->key_size), load->hash);
+    load->described->version_seen_ms = before != NULL && before->dataset->version == load->described->version
+                                           ? before->dataset->version_seen_ms
+                                           : clock_monotonic_us() / 1000;
 }
 
 /* What the server refuses is a fault of its setting up, not of whoever asked for a name. */

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "query/datasets_private.h"
@@ -82,6 +83,8 @@ static void sum_bases(struct dataset *dataset, const struct base *bases, size_t 
         sum += found->version;
         latest = found->changed_at > latest ? found->changed_at : latest;
     }
+    if (dataset->version != sum)
+        dataset->version_seen_ms = clock_monotonic_us() / 1000;
     dataset->version = sum;
     dataset->changed_at = latest;
 }

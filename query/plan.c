@@ -14,6 +14,6 @@ bool plan_parameters(struct plan *plan, struct arena *arena, size_t count)
 
 const char *plan_lane_name(enum plan_lane lane)
 {
-    static const char *const names[] = {"fast", "scan", "customer", "copy"};
+    static const char *const names[] = {"fast", "scan", "customer", "copy", "replica"};
     return names[lane];
 }

@@ -6,7 +6,7 @@
 #include "drivers/postgres.h"
 
 enum plan_target { PLAN_WAREHOUSE, PLAN_ANALYTICS, PLAN_UPLOAD };
-enum plan_lane { PLAN_FAST, PLAN_SCAN, PLAN_CUSTOMER, PLAN_COPY };
+enum plan_lane { PLAN_FAST, PLAN_SCAN, PLAN_CUSTOMER, PLAN_COPY, PLAN_REPLICA };
 /* Whether an encoded answer may be kept: never, or as long as the version of what it was made from stands. */
 enum plan_cache { PLAN_CACHE_NONE, PLAN_CACHE_VERSION };
 const char *plan_target_name(enum plan_target target); /* "warehouse" */
@@ -19,10 +19,16 @@ struct plan_estimate { /* PostgreSQL's own planner's: EXPLAIN */
     bool refuted; /* a result was far larger */
 };
 
+struct plan_replica {  /* of the lane of that name */
+    unsigned place;    /* which standby, as configured */
+    uint64_t fresh_ms; /* what was committed before this time (monotonic clock) can be read there; 0: not known */
+};
+
 struct plan {
     enum plan_target target;
     enum plan_lane lane;
     enum plan_cache cache;
+    struct plan_replica replica;
     struct text relation;                    /* the main relation's configured name */
     struct postgres_statement statement;     /* text in the arena it was made in, or static */
     struct text *parameters;                 /* of the statement; in the arena that the plan was made in */

@@ -21,6 +21,17 @@ enum plan_lane rules_lane(const struct dataset *dataset, const struct select_pla
     return select->by_key ? PLAN_FAST : PLAN_SCAN;
 }
 
+bool rules_may_lag(enum plan_lane lane, uint64_t version, uint64_t version_seen_ms, uint64_t fresh_ms)
+{
+    return lane == PLAN_SCAN && fresh_ms != 0 && (version == 0 || version_seen_ms <= fresh_ms);
+}
+
+bool rules_goes_home(const struct postgres_error *error)
+{
+    /* A conflict with the replay is 40001. What waited for a connection has had its time. */
+    return error->status == STATUS_UNAVAILABLE || error->status == STATUS_FAILED || error->status == STATUS_DENIED;
+}
+
 enum plan_cache rules_cache(const struct dataset *dataset)
 {
     return dataset->version != 0 && !dataset->asks_caller && !dataset->moves ? PLAN_CACHE_VERSION : PLAN_CACHE_NONE;

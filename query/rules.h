@@ -8,6 +8,13 @@
 enum plan_target rules_target(const struct dataset *dataset);
 /* A customer's: his own login. Equality on a whole unique key: the fast lane. Everything else: scan. */
 enum plan_lane rules_lane(const struct dataset *dataset, const struct select_plan *select);
+/* Whether a scan may be read from a standby that holds everything committed before `fresh_ms` (0: none does): where the
+ * version is known (not 0), it must have been seen before that, so that the rows are those of the version or newer, as
+ * the primary's are; where it is not, rows are as old as the standby. */
+bool rules_may_lag(enum plan_lane lane, uint64_t version, uint64_t version_seen_ms, uint64_t fresh_ms);
+/* Whether a read that failed on a standby, before its first row was sent, is asked of the primary: all but what would
+ * fail, or last as long, there too. */
+bool rules_goes_home(const struct postgres_error *error);
 /* Nothing whose version is not known is kept, nor what may differ from one caller, or from one moment, to the next. */
 enum plan_cache rules_cache(const struct dataset *dataset);
 /* Whether PostgreSQL's planner is asked before it runs: all but key look-ups. */

@@ -13,6 +13,7 @@
 struct view_version {
     atomic_uint_fast64_t version;
     atomic_int_fast64_t changed_at;
+    atomic_uint_fast64_t seen_ms;
 };
 
 struct versions {
@@ -60,7 +61,9 @@ static void update_view(struct versions *versions, size_t index, const struct po
         sum += version;
         latest = changed_at > latest ? changed_at : latest;
     }
-    /* changed_at first: whoever reads the new version then reads a time that is at least as new. */
+    /* The times first: whoever reads the new version then reads times that are at least as new. */
+    if (atomic_load(&versions->views[index].version) != sum)
+        atomic_store(&versions->views[index].seen_ms, clock_monotonic_us() / 1000);
     atomic_store(&versions->views[index].changed_at, latest);
     atomic_store(&versions->views[index].version, sum);
 }
@@ -149,6 +152,11 @@ void versions_destroy(struct versions *versions)
 uint64_t versions_of(const struct versions *versions, const struct catalog_view *view)
 {
     return atomic_load_explicit(&versions->views[view->index].version, memory_order_acquire);
+}
+
+uint64_t versions_seen_ms(const struct versions *versions, const struct catalog_view *view)
+{
+    return atomic_load_explicit(&versions->views[view->index].seen_ms, memory_order_acquire);
 }
 
 int64_t versions_changed_at(const struct versions *versions, const struct catalog_view *view)

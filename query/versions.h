@@ -23,6 +23,8 @@ void versions_destroy(struct versions *versions);
 /* Any thread. The sum of the view's base tables' counters: it rises when any of them changes. 0 when one of them isn't
  * tracked. */
 uint64_t versions_of(const struct versions *versions, const struct catalog_view *view);
+/* Any thread; ask after the version. Milliseconds (monotonic clock): the version was the database's by then. */
+uint64_t versions_seen_ms(const struct versions *versions, const struct catalog_view *view);
 /* Any thread. Latest change of any base table, microseconds since the epoch; 0: not known. */
 int64_t versions_changed_at(const struct versions *versions, const struct catalog_view *view);
 /* Any thread. Milliseconds (monotonic clock) of the last successful poll. */

@@ -486,6 +486,21 @@ static void a_database_may_have_several_hosts_each_with_its_port(void **state)
     }
 }
 
+static void standbys_to_read_from_are_named_like_hosts_or_not_at_all(void **state)
+{
+    (void)state;
+    struct config *config = load(MINIMAL "database: {host: db1}\n");
+    assert_null(config->database.replica_host);
+    config_free(config);
+    config = load(MINIMAL "database: {port: 6000, replica: {host: [db2, \"db3:7000\"], max_lag: 800ms}}\n");
+    assert_string_equal(config->database.replica_host, "db2,db3");
+    assert_string_equal(config->database.replica_ports, "6000,7000");
+    assert_int_equal(config->database.replica_max_lag_ms, 800);
+    assert_int_equal(config->database.replica_connections, 16);
+    assert_string_equal(config->database.ports, "6000");
+    config_free(config);
+}
+
 static void secrets_come_from_a_file_or_the_environment(void **state)
 {
     char path[] = "/tmp/sluice-secret-XXXXXX";
@@ -548,6 +563,7 @@ int main(void)
         TEST(the_cores_are_counted_when_no_workers_are_given),
         TEST(a_file_that_is_not_there_is_a_failure_of_its_own),
         TEST(a_database_may_have_several_hosts_each_with_its_port),
+        TEST(standbys_to_read_from_are_named_like_hosts_or_not_at_all),
         TEST(secrets_come_from_a_file_or_the_environment),
         TEST(a_file_of_nothing_but_mistakes_is_refused_without_a_crash),
     };

@@ -16,6 +16,7 @@ static void targets_and_lanes_have_the_names_that_sluice_plan_shows(void **state
     assert_string_equal(plan_lane_name(PLAN_SCAN), "scan");
     assert_string_equal(plan_lane_name(PLAN_CUSTOMER), "customer");
     assert_string_equal(plan_lane_name(PLAN_COPY), "copy");
+    assert_string_equal(plan_lane_name(PLAN_REPLICA), "replica");
 }
 
 int main(void)

@@ -67,6 +67,46 @@ static void an_estimate_that_was_refuted_is_not_trusted_again(void **state)
     assert_false(rules_comes_whole(&plan));
 }
 
+static void a_scan_may_lag_if_its_version_was_seen_before_what_the_standby_holds(void **state)
+{
+    (void)state;
+    const struct {
+        enum plan_lane lane;
+        uint64_t version, seen_ms, fresh_ms;
+        bool may;
+    } cases[] = {
+        {PLAN_SCAN, 7, 1000, 1000, true},  {PLAN_SCAN, 7, 1000, 5000, true},     {PLAN_SCAN, 7, 1001, 1000, false},
+        {PLAN_SCAN, 7, 1000, 0, false},    {PLAN_SCAN, 7, 0, 0, false},          {PLAN_SCAN, 0, 9000, 5000, true},
+        {PLAN_SCAN, 0, 9000, 0, false},    {PLAN_FAST, 7, 1000, 5000, false},    {PLAN_CUSTOMER, 7, 1000, 5000, false},
+        {PLAN_COPY, 0, 1000, 5000, false}, {PLAN_REPLICA, 7, 1000, 5000, false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        if (rules_may_lag(cases[i].lane, cases[i].version, cases[i].seen_ms, cases[i].fresh_ms) != cases[i].may)
+            fail_msg("case %d", (int)i);
+}
+
+static void what_fails_on_a_standby_alone_is_asked_of_the_primary(void **state)
+{
+    (void)state;
+    const struct {
+        struct postgres_error error;
+        bool home;
+    } cases[] = {
+        {{STATUS_FAILED, "40001", "canceling statement due to conflict with recovery"}, true},
+        {{STATUS_UNAVAILABLE, "57P01", "terminating connection"}, true},
+        {{STATUS_UNAVAILABLE, "", "the connection to the database was lost"}, true},
+        {{STATUS_FAILED, "42703", "a column that is not there yet"}, true},
+        {{STATUS_DENIED, "42501", "a grant that is not there yet"}, true},
+        {{STATUS_TIMEOUT, "57014", "canceling statement due to statement timeout"}, false},
+        {{STATUS_INVALID, "22P02", "invalid input syntax"}, false},
+        {{STATUS_BUSY, "", "waited too long for a connection"}, false},
+        {{STATUS_TOO_LARGE, "", "a whole result that has grown"}, false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        if (rules_goes_home(&cases[i].error) != cases[i].home)
+            fail_msg("case %d", (int)i);
+}
+
 static void a_relation_of_the_warehouse_is_read_there(void **state)
 {
     (void)state;
@@ -161,6 +201,8 @@ int main(void)
         cmocka_unit_test(everything_else_is_scanned_and_explained),
         cmocka_unit_test(what_a_limit_or_a_modest_estimate_bounds_comes_in_one_piece),
         cmocka_unit_test(an_estimate_that_was_refuted_is_not_trusted_again),
+        cmocka_unit_test(a_scan_may_lag_if_its_version_was_seen_before_what_the_standby_holds),
+        cmocka_unit_test(what_fails_on_a_standby_alone_is_asked_of_the_primary),
         cmocka_unit_test(a_relation_of_the_warehouse_is_read_there),
         cmocka_unit_test(what_is_read_as_a_customer_takes_his_lane_also_by_key),
         cmocka_unit_test(only_answers_of_a_known_version_are_kept),
