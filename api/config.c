@@ -23,6 +23,8 @@ static const struct config_field fields[] = {
     {"server.admin", config_read_address, AT(server.admin), "127.0.0.1:9080", 0, 0},
     {"server.workers", config_read_unsigned, AT(server.workers), "0", 0, 256},
     {"server.max_connections", config_read_count, AT(server.max_connections), "10000", 1, 1000000},
+    {"server.max_connections_per_address", config_read_count, AT(server.max_connections_per_address), "5000", 0,
+     1000000},
     {"server.max_body", config_read_size, AT(server.max_body), "8MB", 0, GB},
     {"server.max_uri", config_read_size, AT(server.max_uri), "8KB", 64, 65536},
     {"server.max_headers", config_read_count, AT(server.max_headers), "100", 8, 100},

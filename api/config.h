@@ -102,7 +102,7 @@ struct config {
     struct {
         struct config_address listen, admin;
         unsigned workers; /* never 0: resolved to the cores this process may use */
-        size_t max_connections, max_body, max_uri, max_headers;
+        size_t max_connections, max_connections_per_address /* 0: any */, max_body, max_uri, max_headers;
         uint32_t request_timeout_ms, drain_delay_ms, drain_timeout_ms;
         uint64_t min_send_rate; /* bytes a second */
         struct {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "api/control_revocations.h"
+#include "api/http_guard.h"
 #include "api/ingest.h"
 #include "api/listener.h"
 #include "api/replica_poll.h"
@@ -308,6 +309,7 @@ static void configure_http(struct control *control)
     control->revocations = (struct control_revocations){
         .config = control->server->config, .on_written = on_revocation_written, .context = control};
     control_revocations_register(host, &control->revocations);
+    http_guard_register(host);
 }
 
 static enum status create_store(struct control *control, size_t index, bool in_background, struct failure *failure)

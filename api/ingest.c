@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "api/address_count.h"
 #include "api/ingest_private.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -98,6 +99,11 @@ static int start_thread(pthread_t *thread, void *(*run)(void *), void *context)
     return error;
 }
 
+static unsigned address_of(const struct sockaddr_storage *peer)
+{
+    return (unsigned)(address_hash((const struct sockaddr *)peer) % INGEST_ADDRESSES);
+}
+
 static bool begin_connection(struct ingest *ingest, int fd, const struct sockaddr_storage *peer)
 {
     struct ingest_connection *connection = calloc(1, sizeof(*connection));
@@ -110,6 +116,7 @@ static bool begin_connection(struct ingest *ingest, int fd, const struct sockadd
     connection->fd = fd;
     connection->pair = -1;
     connection->peer = *peer;
+    connection->address = address_of(peer);
     connection->started_us = clock_monotonic_us();
     connection->deadline_us = connection->started_us + (uint64_t)ingest->options.deadline_ms * 1000;
     connection->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -125,21 +132,68 @@ static bool begin_connection(struct ingest *ingest, int fd, const struct sockadd
     return begun;
 }
 
+/* A head costs a thread: whoever sends one slowly must not keep others out. While somebody waits for a connection,
+ * heads that take longer than INGEST_SLOW_US are cut. Behind a proxy, which reads heads itself, all have its address.
+ */
+static void cut_slow_heads(struct ingest *ingest)
+{
+    struct pollfd waiting = {ingest->listening, POLLIN, 0};
+    uint64_t now_us = clock_monotonic_us();
+    if (poll(&waiting, 1, 0) <= 0)
+        return;
+    pthread_mutex_lock(&ingest->lock);
+    for (struct ingest_connection *one = ingest->first; one != NULL; one = one->next) {
+        if (one->attended || one->cut || now_us < one->started_us + INGEST_SLOW_US)
+            continue;
+        one->cut = true;
+        if (ingest->options.proxies == NULL)
+            ingest->slow_until_us[one->address] = now_us + INGEST_SLOW_KNOWN_US;
+        atomic_fetch_add_explicit(&ingest->refused, 1, memory_order_relaxed);
+        shutdown(one->fd, SHUT_RDWR);
+        ingest_wake(one->wake);
+    }
+    pthread_mutex_unlock(&ingest->lock);
+}
+
+/* Its address was slow a moment ago, and has a quarter of the connections in heads by now. */
+static bool is_known_slow(struct ingest *ingest, const struct sockaddr_storage *peer)
+{
+    unsigned address = address_of(peer);
+    size_t heads = 0;
+    if (clock_monotonic_us() >= ingest->slow_until_us[address])
+        return false;
+    pthread_mutex_lock(&ingest->lock);
+    for (const struct ingest_connection *one = ingest->first; one != NULL; one = one->next)
+        heads += one->address == address && !one->attended;
+    pthread_mutex_unlock(&ingest->lock);
+    return heads >= (ingest->options.connections + 3) / 4;
+}
+
+static bool is_full(struct ingest *ingest)
+{
+    pthread_mutex_lock(&ingest->lock);
+    bool full = ingest->open >= ingest->options.connections;
+    pthread_mutex_unlock(&ingest->lock);
+    return full;
+}
+
 /* False: out of descriptors, memory or threads; the next try comes a little later. */
 static bool accept_all(struct ingest *ingest)
 {
     for (;;) {
         struct sockaddr_storage peer = {0};
         socklen_t size = sizeof(peer);
-        pthread_mutex_lock(&ingest->lock);
-        bool full = ingest->open >= ingest->options.connections;
-        pthread_mutex_unlock(&ingest->lock);
-        if (full)
+        if (is_full(ingest))
             return true;
         int fd = accept4(ingest->listening, (struct sockaddr *)&peer, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0)
             return errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM;
         atomic_fetch_add_explicit(&ingest->accepted, 1, memory_order_relaxed);
+        if (is_known_slow(ingest, &peer)) {
+            atomic_fetch_add_explicit(&ingest->refused, 1, memory_order_relaxed);
+            close(fd);
+            continue;
+        }
         if (!begin_connection(ingest, fd, &peer))
             return false;
     }
@@ -264,7 +318,10 @@ static void *run_listener(void *context)
     bool paused = false;
     pthread_setname_np(pthread_self(), "ingest-listener");
     while (!ingest_is_stopping(ingest)) {
-        turn(ingest, paused, paused ? RETRY_MS : -1);
+        bool full = is_full(ingest);
+        turn(ingest, paused, paused || full ? RETRY_MS : -1);
+        if (full)
+            cut_slow_heads(ingest);
         join_ended(ingest);
         paused = !accept_all(ingest);
     }

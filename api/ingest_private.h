@@ -17,6 +17,10 @@
                             */
 #define INGEST_CUT_MS 2000 /* from the end of drain_timeout until the sockets are shut */
 
+#define INGEST_ADDRESSES 1024
+#define INGEST_SLOW_US ((uint64_t)1000000)        /* a head that takes longer is cut while others wait */
+#define INGEST_SLOW_KNOWN_US ((uint64_t)30000000) /* for so long its address may have a quarter of the connections */
+
 struct ingest_options {
     const struct config_address *address;
     SSL_CTX *tls;                          /* NULL: plain */
@@ -46,6 +50,7 @@ struct ingest {
     struct pollfd *polled;
     struct ingest_connection **polled_of;
     size_t next_worker;
+    uint64_t slow_until_us[INGEST_ADDRESSES]; /* by the address's hash: of those whose slow heads were cut */
     atomic_uint_fast64_t accepted, refused, bytes;
 };
 
@@ -83,6 +88,8 @@ struct ingest_connection {
     /* Under the listener's lock. */
     struct task *task;       /* handed in, or running */
     bool had_task, attended; /* attended: the thread takes a task */
+    unsigned address;        /* index of its slow_until_us */
+    bool cut;                /* for a slow head */
     bool watched; /* the body is through, the task runs: the listener's thread looks whether the client leaves */
 };
 

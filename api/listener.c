@@ -20,7 +20,7 @@ struct listener {
     h2o_accept_ctx_t accept, adopt;
     struct loop_timer retry, look;
     bool looks; /* `look` is running: while there are connections */
-    uint64_t bodies_cut;
+    uint64_t bodies_cut, refused;
     struct connection *first; /* open connections */
     size_t connections;
 };
@@ -30,6 +30,7 @@ struct connection {
     struct connection *previous, *next;
     h2o_socket_t *socket;
     size_t had;                               /* bytes that had come at the last look */
+    atomic_uint *of_address;                  /* counted there; NULL: not counted */
     bool keep;                                /* listener_shut_idle passes it over */
     void (*on_adopted_closed)(void *context); /* NULL: it was accepted */
     void *adopted;
@@ -46,6 +47,8 @@ static void on_connection_closed(void *data)
     if (connection->next != NULL)
         connection->next->previous = connection->previous;
     listener->connections--;
+    if (connection->of_address != NULL)
+        atomic_fetch_sub_explicit(connection->of_address, 1, memory_order_relaxed);
     if (connection->on_adopted_closed != NULL)
         connection->on_adopted_closed(connection->adopted);
     else
@@ -138,6 +141,22 @@ void *listener_adopted(const h2o_socket_t *socket)
     return ((const struct connection *)socket->on_close.data)->adopted;
 }
 
+/* Behind a proxy the peer is the proxy: it counts its clients itself. */
+static bool is_one_too_many(struct listener *listener, h2o_socket_t *socket)
+{
+    const struct listener_options *options = &listener->options;
+    struct connection *connection = socket->on_close.data;
+    struct sockaddr_storage peer;
+    if (options->addresses == NULL || h2o_socket_getpeername(socket, (struct sockaddr *)&peer) == 0 ||
+        config_networks_contain(options->uncounted, (struct sockaddr *)&peer))
+        return false;
+    connection->of_address = address_counter(options->addresses, (struct sockaddr *)&peer);
+    if (atomic_fetch_add_explicit(connection->of_address, 1, memory_order_relaxed) < options->max_of_address)
+        return false;
+    listener->refused++;
+    return true;
+}
+
 static bool is_trusted_sender(const struct listener *listener, h2o_socket_t *socket)
 {
     struct sockaddr_storage peer;
@@ -168,7 +187,7 @@ static bool accept_one(struct listener *listener)
             pause_accepting(listener);
         return false;
     }
-    if (!add_accepted(listener, socket) ||
+    if (!add_accepted(listener, socket) || is_one_too_many(listener, socket) ||
         (listener->options.proxies != NULL && !is_trusted_sender(listener, socket))) {
         h2o_socket_close(socket);
         return true;
@@ -306,6 +325,11 @@ void listener_cut(struct listener *listener)
 uint64_t listener_bodies_cut(const struct listener *listener)
 {
     return listener->bodies_cut;
+}
+
+uint64_t listener_refused(const struct listener *listener)
+{
+    return listener->refused;
 }
 
 size_t listener_connections(const struct listener *listener)

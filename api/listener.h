@@ -5,18 +5,22 @@
 #include <h2o.h>
 #include <stdatomic.h>
 
+#include "api/address_count.h"
 #include "api/config.h"
 #include "drivers/loop.h"
 
 struct listener;
 struct listener_options {
     const struct config_address *address;
-    bool share_port;                       /* SO_REUSEPORT: one listener a worker */
-    SSL_CTX *tls;                          /* NULL: plain */
-    const struct config_networks *proxies; /* not NULL: PROXY lines are expected, and only from these */
-    atomic_size_t *connections;            /* counted here, across listeners */
-    size_t max_connections;                /* past it: not accepted until one closes */
-    size_t body_memory;                    /* of bodies that are still coming, all connections together; 0: any */
+    bool share_port;                         /* SO_REUSEPORT: one listener a worker */
+    SSL_CTX *tls;                            /* NULL: plain */
+    const struct config_networks *proxies;   /* not NULL: PROXY lines are expected, and only from these */
+    atomic_size_t *connections;              /* counted here, across listeners */
+    size_t max_connections;                  /* past it: not accepted until one closes */
+    struct address_counts *addresses;        /* of all listeners that share it; NULL: none is counted */
+    const struct config_networks *uncounted; /* proxies, behind which are many */
+    size_t max_of_address;                   /* past it a connection is closed as soon as it is accepted */
+    size_t body_memory;                      /* of bodies that are still coming, all connections together; 0: any */
     uint32_t send_timeout_ms; /* TCP_USER_TIMEOUT: a peer that acknowledges nothing for this long is dropped */
 };
 /* Binds and listens. The failure names the address and the reason. The options' pointers are borrowed. */
@@ -48,6 +52,8 @@ void *listener_adopted(const h2o_socket_t *socket);
 void listener_destroy(struct listener *listener);
 /* Connections that were cut because bodies took more than body_memory: the slowest senders first. */
 uint64_t listener_bodies_cut(const struct listener *listener);
+/* Connections that were closed because their address had too many. */
+uint64_t listener_refused(const struct listener *listener);
 /* Open connections of this listener. */
 size_t listener_connections(const struct listener *listener);
 

@@ -41,6 +41,7 @@ void metrics_add(struct metrics *sum, const struct metrics *other)
     sum->connections += other->connections;
     sum->requests += other->requests;
     sum->slow_readers_cut += other->slow_readers_cut;
+    sum->connections_refused += other->connections_refused;
     sum->bodies_cut += other->bodies_cut;
     sum->clients_gone += other->clients_gone;
     sum->tasks_abandoned += other->tasks_abandoned;
@@ -231,6 +232,7 @@ void metrics_append(struct buffer *out, const struct metrics *sum, const struct 
     append_one(out, "sluice_clients_gone_total", "counter", "", sum->clients_gone);
     append_one(out, "sluice_tasks_abandoned_total", "counter", "", sum->tasks_abandoned);
     append_one(out, "sluice_slow_readers_cut_total", "counter", "", sum->slow_readers_cut);
+    append_one(out, "sluice_connections_refused_total", "counter", "", sum->connections_refused);
     append_one(out, "sluice_bodies_cut_total", "counter", "", sum->bodies_cut);
     append_one(out, "sluice_streams_failed_total", "counter", "", sum->streams_failed);
     append_one(out, "sluice_log_lines_dropped_total", "counter", "", log_dropped());

@@ -33,7 +33,7 @@ struct metrics_audit { /* of the audit log's chains */
 struct metrics {
     struct metrics_operation operations[METRICS_MAX_OPERATIONS + 1];
     size_t connections, requests; /* open now, in flight now */
-    uint64_t slow_readers_cut, bodies_cut, clients_gone, streams_failed;
+    uint64_t slow_readers_cut, bodies_cut, connections_refused, clients_gone, streams_failed;
     uint64_t tasks_abandoned; /* their clients had left before they ended */
     bool fast_up, scan_up, redis_configured, redis_up;
     struct postgres_statistics fast, scan, replica;

@@ -6,6 +6,7 @@
 
 #include "api/control.h"
 #include "api/customer_names.h"
+#include "api/http_guard.h"
 #include "api/ingest.h"
 #include "api/listener.h"
 #include "api/replica.h"
@@ -350,7 +351,9 @@ static void configure_http(struct server *server)
 static enum status make_workers(struct server *server, struct failure *failure)
 {
     /* The workers share the port, and so would another process of this user: half of the calls would go there. */
-    enum status free_status = listener_check_free(&server->config->server.listen, failure);
+    enum status free_status = http_guard_check(failure);
+    if (free_status == STATUS_OK)
+        free_status = listener_check_free(&server->config->server.listen, failure);
     if (free_status != STATUS_OK)
         return free_status;
     server->workers = calloc(server->config->server.workers, sizeof(struct worker *));

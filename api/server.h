@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "api/activity.h"
+#include "api/address_count.h"
 #include "api/config.h"
 #include "api/handler.h"
 #include "api/job_list.h"
@@ -63,9 +64,10 @@ struct server {
     struct worker **workers;
     size_t worker_count;
     struct control *control;
-    struct ingest *ingest;     /* NULL: server.ingest is not configured */
-    atomic_size_t connections; /* open client connections */
-    atomic_bool serving;       /* versions and workers are made: others may look at them */
+    struct ingest *ingest;           /* NULL: server.ingest is not configured */
+    atomic_size_t connections;       /* open client connections */
+    struct address_counts addresses; /* of them */
+    atomic_bool serving;             /* versions and workers are made: others may look at them */
     atomic_bool draining;
 };
 

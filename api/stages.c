@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "api/accept.h"
+#include "api/http_guard.h"
 #include "api/ingest.h"
 #include "api/problem.h"
 #include "api/request.h"
@@ -38,11 +39,16 @@ static enum stage_verdict send_preflight(struct request *request)
     return respond_send(request, &head, TEXT_NONE, NULL);
 }
 
-/* What h2o lets through and the contract does not want. */
+/* What h2o was not shown, what it lets through, and what the contract does not want. */
 static enum stage_verdict check_head(struct request *request)
 {
     const struct config *config = request->worker->server->config;
     h2o_req_t *req = request->h2o;
+    const struct http_guard_refusal *refusal = http_guard_refusal(req);
+    if (refusal != NULL) {
+        req->http1_is_persistent = 0; /* where its next request would begin is in doubt */
+        return problem_send(request, refusal->problem, "%s", refusal->words);
+    }
     if (req->input.path.len > config->server.max_uri)
         return problem_send(request, PROBLEM_URI_TOO_LONG,
                             "the request target has %zu bytes, %zu are allowed; use fewer or shorter parameters",
@@ -52,13 +58,6 @@ static enum stage_verdict check_head(struct request *request)
                             req->headers.size, config->server.max_headers);
     if (request->headers.authorization_repeated)
         return problem_send(request, PROBLEM_BAD_REQUEST, "the header Authorization stands there twice; send it once");
-    for (size_t i = 0; i < req->headers.size; i++)
-        if (req->headers.entries[i].name->len == 0) {
-            req->http1_is_persistent = 0;
-            return problem_send(
-                request, PROBLEM_BAD_REQUEST,
-                "a header line begins with white space; folded header lines are not accepted (RFC 9112 section 5.2)");
-        }
     return STAGE_NEXT;
 }
 

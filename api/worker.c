@@ -171,6 +171,7 @@ static size_t body_memory(const struct config *config)
 static enum status create_listener(struct worker *worker, struct failure *failure)
 {
     const struct config *config = worker->server->config;
+    bool counts = config->server.max_connections_per_address != 0 && !config->server.proxy_protocol;
     struct listener_options options = {
         .address = &config->server.listen,
         .share_port = true,
@@ -178,6 +179,9 @@ static enum status create_listener(struct worker *worker, struct failure *failur
         .proxies = config->server.proxy_protocol ? &config->server.trusted_proxies : NULL,
         .connections = &worker->server->connections,
         .max_connections = config->server.max_connections,
+        .addresses = counts ? &worker->server->addresses : NULL,
+        .uncounted = &config->server.trusted_proxies,
+        .max_of_address = config->server.max_connections_per_address,
         .body_memory = body_memory(config),
         .send_timeout_ms = SEND_TIMEOUT_MS,
     };
@@ -269,6 +273,7 @@ static void publish(struct worker *worker)
 {
     struct metrics *metrics = &worker->metrics;
     metrics->connections = listener_connections(worker->listener);
+    metrics->connections_refused = listener_refused(worker->listener);
     metrics->bodies_cut = listener_bodies_cut(worker->listener);
     metrics->fast_up = postgres_is_up(worker->fast);
     metrics->scan_up = postgres_is_up(worker->scan);

@@ -429,6 +429,8 @@ void postgres_resume(struct postgres_query *query)
     if (!query->paused)
         return;
     query->paused = false;
+    if (connection != NULL)
+        connection->answered = true; /* the server's silence counts from here */
     if (connection != NULL && connection->state == CONNECTION_BUSY && !connection->is_delivering)
         loop_timer_start(query->pool->loop, &connection->resume, 0, connection_on_resume);
 }

@@ -351,6 +351,10 @@ void connection_on_timer(struct loop_timer *timer)
         stream_cancel_again(connection);
         break;
     case CONNECTION_BUSY:
+        if (connection->answered || stream_is_fed(connection))
+            connection_expect(connection);
+        else
+            connection_lost(connection, "the server does not answer");
         break;
     }
 }

@@ -62,10 +62,10 @@ struct connection {
     PGconn *pg;
     struct loop_watch *watch;
     struct loop_timer timer;  /* connecting: timeout. Closed: retry. Ready: idle (streamed), silence (pipelined).
-                                 Cancelling: deadline */
+                                 Cancelling: deadline. Busy: silence */
     struct loop_timer resume; /* streamed: go on delivering in the next turn */
     bool check_passed, is_delivering;
-    bool answered;                /* pipelined: something came since the timer was armed */
+    bool answered;                /* something came since the timer was armed */
     uint64_t cancelled_ms;        /* when its query was told to stop */
     unsigned cancels_pending;     /* jobs that the helper thread has not come back from */
     struct postgres_query *query; /* streamed */
@@ -132,7 +132,7 @@ void connection_set_prepared(struct connection *connection, uint64_t id, bool pr
 void connection_watch(struct connection *connection);
 void connection_enter(struct connection *connection, enum connection_state state);
 void connection_on_timer(struct loop_timer *timer);
-/* Pipelined: a query is under way. A server that says nothing for longer than any statement may take is gone, even if
+/* A query is under way. A server that says nothing for longer than any statement may take is gone, even if
  * its kernel still holds the connection. */
 void connection_expect(struct connection *connection);
 
@@ -171,6 +171,8 @@ void pipeline_fail(struct connection *connection);
 void stream_send(struct connection *connection, struct postgres_query *query);
 /* Before libpq reads from the socket. False: nothing stands there. */
 bool stream_note_waiting(struct connection *connection);
+/* The server has nothing to say for itself: its rows wait for us. */
+bool stream_is_fed(const struct connection *connection);
 void stream_read(struct connection *connection);
 void stream_cancel(struct connection *connection);
 /* The cancelled query has not ended yet. */

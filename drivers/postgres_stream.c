@@ -40,6 +40,7 @@ static void send_query(struct connection *connection, struct postgres_query *que
 void stream_send(struct connection *connection, struct postgres_query *query)
 {
     connection_enter(connection, CONNECTION_BUSY);
+    connection_expect(connection);
     connection->query = query;
     connection->unread = 0;
     if (connection->read_size < READ_SIZE)
@@ -263,8 +264,16 @@ void stream_cancel_again(struct connection *connection)
     loop_timer_start(pool->loop, &connection->timer, CANCEL_AGAIN_MS, connection_on_timer);
 }
 
+bool stream_is_fed(const struct connection *connection)
+{
+    int waiting = 0;
+    return (connection->query != NULL && connection->query->paused) || connection->resume.loop != NULL ||
+           (ioctl(PQsocket(connection->pg), FIONREAD, &waiting) == 0 && waiting > 0);
+}
+
 void stream_read(struct connection *connection)
 {
+    connection->answered = true;
     if (connection->state == CONNECTION_BUSY)
         deliver(connection);
     else if (connection->state == CONNECTION_CANCELLING)

@@ -1,7 +1,7 @@
 #include "upload/http_head.h"
 #include "upload/http_private.h"
 
-#define DIGITS_MAX 16
+#define DIGITS_MAX 15    /* what comes never passes 2^60: no sum of sizes overflows */
 #define TRAILER_MAX 8192 /* bytes of extensions and trailers, over the whole body */
 
 enum {

@@ -42,7 +42,7 @@ static struct text take_line(struct text *rest)
     return line;
 }
 
-static bool is_token(struct text text)
+bool http_head_is_token(struct text text)
 {
     for (size_t i = 0; i < text.size; i++)
         if (!http_is_token_byte(text.data[i]))
@@ -58,7 +58,7 @@ static enum http_head_verdict parse_request_line(struct text line, struct http_h
     head->method = text_of(line.data, (size_t)(first - line.data));
     struct text rest = text_of(first + 1, line.size - head->method.size - 1);
     const char *second = memchr(rest.data, ' ', rest.size);
-    if (second == NULL || !is_token(head->method))
+    if (second == NULL || !http_head_is_token(head->method))
         return tell(reason, HTTP_HEAD_BAD, "the request line is not METHOD TARGET HTTP/1.1");
     head->target = text_of(rest.data, (size_t)(second - rest.data));
     struct text version = text_of(second + 1, rest.size - head->target.size - 1);
@@ -91,7 +91,7 @@ static enum http_head_verdict parse_line(struct text line, struct http_head *hea
         return tell(reason, HTTP_HEAD_BAD, "a header has no colon");
     struct text name = text_of(line.data, (size_t)(colon - line.data));
     struct text value = text_trim(text_of(colon + 1, line.size - name.size - 1));
-    if (!is_token(name))
+    if (!http_head_is_token(name))
         return tell(reason, HTTP_HEAD_BAD, "a header's name has a byte that none may have");
     for (size_t i = 0; i < value.size; i++)
         if (!http_is_value_byte(value.data[i]))

@@ -31,11 +31,14 @@ enum http_head_verdict {
 /* `bytes` is all that came so far, and is written to (names become lower case). */
 enum http_head_verdict http_head_parse(char *bytes, size_t size, struct http_head *head, const char **reason);
 
+/* Of a method or a header's name (RFC 9110 section 5.6.2). */
+bool http_head_is_token(struct text text);
+
 /* Takes the chunks' framing off. */
 struct http_chunks { /* zero it */
     int state;
     uint64_t left;            /* of the chunk */
-    unsigned digits, trailer; /* bounded: 16 digits, 8 KB of extensions and trailers */
+    unsigned digits, trailer; /* bounded: 15 digits, 8 KB of extensions and trailers */
 };
 /* Decodes in place: *kept bytes of `data` are body afterwards; *done: the last chunk and its trailers are through, and
  * *used says how many of the bytes belonged to the body (what follows is another request: refused by the caller).

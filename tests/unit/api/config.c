@@ -105,6 +105,7 @@ static void assert_same_server(const struct config *one, const struct config *ot
     SAME_TEXT(server.admin.text);
     SAME(server.workers);
     SAME(server.max_connections);
+    SAME(server.max_connections_per_address);
     SAME(server.max_body);
     SAME(server.max_uri);
     SAME(server.max_headers);

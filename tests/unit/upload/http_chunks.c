@@ -107,10 +107,10 @@ static void what_others_may_read_otherwise_is_malformed(void **state)
 
 static void sizes_and_what_stands_beside_them_are_bounded(void **state)
 {
-    decode(TEXT("ffffffffffffffff\r\nabc"), 100);
+    decode(TEXT("fffffffffffffff\r\nabc"), 100);
     assert_int_equal(decoded.status, STATUS_OK);
     assert_int_equal(decoded.size, 3);
-    assert_malformed(TEXT("0ffffffffffffffff\r\nabc"));
+    assert_malformed(TEXT("0fffffffffffffff\r\nabc"));
     assert_malformed(TEXT("00000000000000000\r\n\r\n"));
     static char framed[32768];
     size_t size = 0;

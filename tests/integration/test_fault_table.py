@@ -1,0 +1,196 @@
+"""Each dependency, slow, refused, reset, silent, garbled and full: the promised answer each time, all well within seconds of the end, and no descriptor and no memory left behind."""
+import itertools
+import os
+import resource
+import time
+from typing import NamedTuple
+
+import pytest
+
+from conftest import start_gateway
+from fault_proxy import FaultProxy
+from gateway import BINARY, RELEASE_BINARY, SANITIZE, SECRET, SLOWNESS, assert_problem, issuer, token, write_secret
+from office import LOGIN_KEY, opened
+from test_tokens import KeyServer, pem, rs, rsa_jwk, rsa_key
+from wait import eventually
+
+WHO, FETCHED = "faulty", "https://fetched.test"
+SCOPES = "regions:read datasets:read uploads:write"
+BEARER = token(customer=WHO, scope=SCOPES)
+CACHED = "/v1/regions/AR/summary?window=7d"
+TURNS = itertools.count(1)
+LIMIT = 12 * SLOWNESS  # seconds: within which each answer comes, whatever is wrong
+WITHIN = 5 * SLOWNESS  # seconds, from a fault's end to the first good answer
+
+
+class Scenario(NamedTuple):
+    dependency: str
+    fault: str
+    probe: str
+    promised: dict  # status: the problem's kind; None: no problem
+
+
+FINE = {200: None}
+AWAY = {503: "unavailable"}
+LATE = {200: None, 503: "unavailable", 504: "timeout"}  # whichever time ends first
+SILENT = {503: "unavailable", 504: "timeout"}
+LANES = [Scenario("postgres", fault, lane, promised) for lane in ("fast", "scan", "customer")
+         for fault, promised in (("slow", LATE), ("refused", AWAY), ("reset", AWAY), ("silent", SILENT), ("garbage", AWAY), ("full", AWAY))]
+REDIS = [Scenario("redis", fault, "fast", FINE) for fault in ("slow", "refused", "reset", "silent", "garbage", "full")]
+KEYS = [Scenario("keys", fault, probe, promised) for fault in ("slow", "refused", "reset", "silent", "garbage")
+        for probe, promised in (("known key", FINE), ("unknown key", {401: "invalid-token"}))]
+DISKS = [Scenario("spool", "full", "upload", {413: "body-too-large"}), Scenario("request log", "full", "fast", FINE), Scenario("audit", "full", "fast", {503: "unrecorded"})]
+TABLE = [*LANES, *REDIS, *KEYS]
+
+
+class Place:
+    """A gateway all of whose dependencies are behind proxies."""
+
+    def __init__(self, folder, postgres, redis, office, binary, changes=None):
+        self.postgres, self.redis, self.database = postgres, redis, office.database
+        self.key_server = KeyServer(rsa_jwk("old"))
+        self.proxies = {"postgres": FaultProxy(postgres.port), "redis": FaultProxy(redis.port), "keys": FaultProxy(self.key_server.http.server_address[1])}
+        url = f"http://127.0.0.1:{self.proxies['keys'].port}/jwks.json"
+        timeouts = {"fast": {"statement_timeout": "1s"}, "scan": {"statement_timeout": "2s", "queue_timeout": "2s"}, "connect_timeout": "1s", "port": self.proxies["postgres"].port}
+        self.gateway = start_gateway(folder, postgres, redis, office.database, {
+            "database": timeouts, "redis": {"address": f"127.0.0.1:{self.proxies['redis'].port}"}, "cache": {"answers": "0"},
+            "auth": {"issuers": [issuer(keys=[{"kid": "test-1", "algorithm": "HS256", "file": write_secret(folder, "token.key", SECRET)}]), issuer(issuer=FETCHED, jwks_url=url, refresh="10m", cooldown="1s", timeout="2s")]},
+            "customers": {"login_key_file": write_secret(folder, "login.key", LOGIN_KEY), "statement_timeout": "2s", "queue_timeout": "2s"}, **(changes or {})}, binary=binary)
+        assert self.gateway.get("/v1/uploads/tiny", method="PUT", bearer=BEARER, data=b"id\n1\n2\n", headers={"Content-Type": "text/csv"}).status_code in (200, 201)
+        assert self.gateway.get(CACHED).status_code == 200
+
+    def probe(self, name):
+        turn = next(TURNS)
+        path, bearer = {"fast": (f"/v1/regions/MO-south-2/summary?window={turn % 3000 + 1}d", None), "scan": ("/v1/regions/KE/weather", None),
+                        "customer": (f"/v1/datasets/uploads.tiny?select=id&limit={turn % 900 + 1}", BEARER), "known key": ("/v1/regions/AR", rs("old", iss=FETCHED)),
+                        "unknown key": ("/v1/regions/AR", token(pem(rsa_key("old")), "RS256", f"other-{turn}", iss=FETCHED))}[name]
+        return self.gateway.get(path, bearer=bearer, timeout=LIMIT)
+
+    def begin(self, scenario):
+        if scenario.fault != "full":
+            self.proxies[scenario.dependency].set(scenario.fault)
+        elif scenario.dependency == "redis":
+            self.redis.client().config_set("maxmemory", "1")
+        else:
+            self.limit_connections(0)
+
+    def end(self, scenario):
+        if scenario.fault != "full":
+            self.proxies[scenario.dependency].set("pass")
+        elif scenario.dependency == "redis":
+            self.redis.client().config_set("maxmemory", "0")
+        else:
+            self.limit_connections(-1)
+
+    def limit_connections(self, most):
+        """What comes past it is told that there are too many, and what is open goes."""
+        self.postgres.query(self.database, f'alter database "{self.database}" connection limit {most}')
+        self.postgres.query(self.database, "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and usename <> 'postgres'")
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.gateway.process.pid}/fd"))
+
+    def run(self, scenario):
+        """One fault from its begin to the recovery; the answers meanwhile."""
+        self.begin(scenario)
+        try:
+            answers = [self.probe(scenario.probe) for _ in range(3)]
+            if scenario.probe != "unknown key":
+                assert self.gateway.get(CACHED).status_code == 200, "a cached answer was refused"
+        finally:
+            self.end(scenario)
+        ended = time.monotonic()
+        good = 401 if scenario.probe == "unknown key" else 200
+        eventually(lambda: self.probe(scenario.probe).status_code == good, within=WITHIN, says="recovery")
+        eventually(self.gateway.is_ready, within=max(1.0, WITHIN - (time.monotonic() - ended)), says="readiness")
+        return answers
+
+    def stop(self):
+        try:
+            self.gateway.stop()
+        finally:
+            for proxy in self.proxies.values():
+                proxy.close()
+            self.key_server.close()
+
+
+@pytest.fixture(scope="module")
+def office(postgres, tmp_path_factory):
+    with opened(postgres, tmp_path_factory, "faults", (WHO,)) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def place(postgres, redis, office, tmp_path_factory):
+    one = Place(tmp_path_factory.mktemp("faults"), postgres, redis, office, BINARY)
+    yield one
+    one.stop()
+
+
+def judge(scenario, answer):
+    kinds = scenario.promised
+    assert answer.status_code in kinds, f"{answer.status_code}: {answer.text[:400]}"
+    if kinds[answer.status_code] is not None:
+        problem = assert_problem(answer, answer.status_code, kinds[answer.status_code])
+        assert answer.status_code != 503 or int(answer.headers["Retry-After"]) >= 1, problem
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("scenario", TABLE, ids=[f"{one.dependency} {one.fault}: {one.probe}" for one in TABLE])
+def test_a_fault_has_the_promised_answer_and_leaves_nothing(place, scenario):
+    for answer in place.run(scenario):
+        judge(scenario, answer)
+    before = place.descriptors()
+    place.run(scenario)
+    eventually(lambda: place.descriptors() <= before + 6, within=WITHIN, says=f"no more descriptors than {before}")  # connections of lanes come and go
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(not RELEASE_BINARY and SANITIZE, reason="sizes are measured on SLUICE_RELEASE_BINARY")
+def test_all_faults_over_and_over_leave_memory_flat(postgres, redis, office, tmp_path):
+    one = Place(tmp_path, postgres, redis, office, RELEASE_BINARY or BINARY)
+    sizes, descriptors = [], []
+    try:
+        for _ in range(4):
+            for scenario in TABLE:
+                if scenario.fault != "silent":  # whose waits are long
+                    one.run(scenario)
+            sizes.append(one.gateway.memory())
+            descriptors.append(one.descriptors())
+        print(f"resident after each round: {[size >> 10 for size in sizes]} KB; descriptors {descriptors}")
+        assert sizes[-1] < sizes[1] * 1.05 + (1 << 20), sizes
+        assert descriptors[-1] <= descriptors[0] + 6
+    finally:
+        one.stop()
+
+
+def limit_files(one, size):
+    resource.prlimit(one.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+@pytest.mark.parametrize("scenario", DISKS, ids=[one.dependency for one in DISKS])
+def test_a_full_disk_has_the_promised_answer(postgres, redis, office, tmp_path, scenario):
+    log = "/dev/full" if scenario.dependency == "request log" else "off"
+    one = start_gateway(tmp_path, postgres, redis, office.database, {"log": {"requests": log, "level": "error"}, "customers": {"login_key_file": write_secret(tmp_path, "login.key", LOGIN_KEY)},
+                                                                     **({"audit": {"folder": None}} if scenario.dependency == "spool" else {})})
+    body = b"id,name\n" + b"".join(b"%d,a name that takes some room\n" % number for number in range(40_000))
+    upload = lambda: one.get("/v1/uploads/tiny", method="PUT", bearer=BEARER, data=body, headers={"Content-Type": "text/csv"})
+    ask = upload if scenario.dependency == "spool" else lambda: one.get("/v1/regions/AR")
+    try:
+        assert ask().status_code in (200, 201)
+        files = len(os.listdir(f"/proc/{one.process.pid}/fd"))
+        if scenario.dependency == "audit":
+            limit_files(one, max(path.stat().st_size for path in (tmp_path / "audit-default").glob("*.jsonl")))
+            eventually(lambda: ask().status_code == 503, within=WITHIN, says="a refusal")
+        elif scenario.dependency == "spool":
+            limit_files(one, 100_000)
+        for _ in range(3):
+            judge(scenario, ask())
+        if scenario.dependency == "request log":
+            eventually(lambda: one.metrics()["sluice_request_lines_dropped_total"] >= 3, says="lines that are counted")
+        limit_files(one, resource.RLIM_INFINITY)
+        eventually(lambda: ask().status_code in (200, 201), within=WITHIN, says="recovery")
+        eventually(lambda: len(os.listdir(f"/proc/{one.process.pid}/fd")) <= files + 4, says="descriptors as before")
+    finally:
+        one.stop()
