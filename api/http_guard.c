@@ -45,6 +45,7 @@ enum {
     BAD_TARGET,
     BAD_NAME,
     TOO_LARGE,
+    LONG_TARGET,
     TOO_MANY,
     REFUSALS,
     NONE = REFUSALS
@@ -68,10 +69,12 @@ static const struct http_guard_refusal refusals[REFUSALS] = {
                                          "the host as the header Host"},
     [BAD_NAME] = {PROBLEM_BAD_REQUEST, "a header has no name (RFC 9112 section 5)"},
     [TOO_LARGE] = {PROBLEM_TOO_MANY_HEADERS, "the head is larger than 128 KB; send fewer or shorter headers"},
+    [LONG_TARGET] = {PROBLEM_URI_TOO_LONG,
+                     "the request's target is larger than 128 KB; use fewer or shorter parameters"},
     [TOO_MANY] = {PROBLEM_TOO_MANY_HEADERS, "there are more than 100 header lines; send fewer"},
 };
 /* The method of the request that stands for refusal i begins at names[i]: no client's can. */
-static const char names[REFUSALS + 1] = "---------------";
+static const char names[REFUSALS + 1] = "----------------";
 
 static parser *real;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -312,7 +315,7 @@ int phr_parse_request(const char *bytes, size_t size, const char **method, size_
     if (used == -1)
         refusal = explain(bytes, size);
     else if (used == -2 ? size >= HTTP_GUARD_HEAD_MAX : (size_t)used > HTTP_GUARD_HEAD_MAX)
-        refusal = TOO_LARGE;
+        refusal = memchr(bytes, '\n', HTTP_GUARD_HEAD_MAX) != NULL ? TOO_LARGE : LONG_TARGET;
     else if (used == -2)
         return used;
     else if (!http_head_is_token(text_of(*method, *method_size)))

@@ -78,7 +78,9 @@ def test_every_metric_of_alerts_and_dashboard_is_told(gateway):
     shown += [json.dumps(variable["query"]) for variable in dashboard["templating"]["list"]]
     wanted = families(" ".join(rules + shown))
     assert len(wanted) > 25
-    assert not wanted - told(), "named in deploy/, but not among the metrics"
+    # What tells of standbys is there where one is configured: test_replica looks at it.
+    here = {name for name in wanted if not name.startswith("sluice_replica_")}
+    assert not here - told(), "named in deploy/, but not among the metrics"
     labels = {"lane": {"fast", "scan", "customer"}, "class": {"2xx", "5xx"}, "result": {"refused"}}
     page = one.session.get(one.admin + "/metrics", timeout=10).text
     for name, value in re.findall(r'(lane|result)="(\w+)"', " ".join(rules)):

@@ -109,6 +109,7 @@ def test_postgres_may_die_under_load_and_come_back(own_postgres, redis, tmp_path
 
 def test_it_starts_before_its_database_or_says_why_not(own_postgres, redis, tmp_path):
     own_postgres.clone("late", TEMPLATE)
+    own_postgres.query("postgres", "checkpoint")  # the tests' servers commit asynchronously
     own_postgres.kill()
     one = start_gateway(tmp_path, own_postgres, redis, "late", {}, ready=False)
     ended = lambda: one.process.poll() is not None
