@@ -172,6 +172,13 @@ static void pause_accepting(struct listener *listener)
     loop_timer_start(listener->loop, &listener->retry, RETRY_MS, on_retry);
 }
 
+/* Until a PROXY line tells one: whether there was a line is then plain, whatever address it names. */
+static void take_address(h2o_socket_t *socket)
+{
+    struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+    h2o_socket_setpeername(socket, &nobody, sizeof(nobody));
+}
+
 static bool accept_one(struct listener *listener)
 {
     if (atomic_load_explicit(listener->options.connections, memory_order_relaxed) >=
@@ -194,6 +201,8 @@ static bool accept_one(struct listener *listener)
     }
     unsigned timeout = listener->options.send_timeout_ms;
     setsockopt(h2o_socket_get_fd(socket), IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
+    if (listener->options.proxies != NULL)
+        take_address(socket);
     h2o_accept(&listener->accept, socket);
     return true;
 }

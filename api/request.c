@@ -117,17 +117,23 @@ static void read_header(struct request *request, const h2o_header_t *header)
 }
 
 /* h2o treats a connection without a PROXY line as its sender's own; here that is a mistake of the proxy's
- * configuration, or somebody who wants to be taken for it. With the line h2o tells the caller's address, without it the
- * socket's. */
+ * configuration, or somebody who wants to be taken for it. The listener took the sender's address away: only a line
+ * brings one. */
 static bool lacks_proxy_line(const struct request *request)
 {
-    struct sockaddr_storage told = {0}, real = {0};
-    socklen_t size = sizeof(real);
+    struct sockaddr_storage told = {0};
     h2o_conn_t *connection = request->h2o->conn;
-    socklen_t told_size = connection->callbacks->get_peername(connection, (struct sockaddr *)&told);
-    int fd = h2o_socket_get_fd(connection->callbacks->get_socket(connection));
-    return getpeername(fd, (struct sockaddr *)&real, &size) == 0 && told_size == size &&
-           memcmp(&told, &real, size) == 0;
+    connection->callbacks->get_peername(connection, (struct sockaddr *)&told);
+    return told.ss_family == AF_UNSPEC;
+}
+
+/* The sender's own address, where no PROXY line told another one. */
+static void find_peer(h2o_conn_t *connection, struct sockaddr_storage *peer)
+{
+    socklen_t size = sizeof(*peer);
+    connection->callbacks->get_peername(connection, (struct sockaddr *)peer);
+    if (peer->ss_family == AF_UNSPEC)
+        getpeername(h2o_socket_get_fd(connection->callbacks->get_socket(connection)), (struct sockaddr *)peer, &size);
 }
 
 static void find_address(struct request *request)
@@ -139,7 +145,7 @@ static void find_address(struct request *request)
     if (ingest != NULL)
         peer = *ingest_peer(ingest);
     else
-        connection->callbacks->get_peername(connection, (struct sockaddr *)&peer);
+        find_peer(connection, &peer);
     request->peer = peer;
     if (request->headers.forwarded_for.data != NULL && config->server.trusted_proxies.count != 0)
         address_from_forwarded(&config->server.trusted_proxies, (struct sockaddr *)&peer,

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 #include "base/log.h"
 
 #define LIST_AGAIN_US 60000000 /* at the latest */
+#define KEEPER_NICE 10         /* requests go first */
 #define SETTLE_NS 1000000000   /* a folder that changed so recently may change again within its clock's tick */
 #define STOP_US 1500000        /* for the last anchor in the database */
 #define LINES_CEILING ((size_t)16 << 20)
@@ -237,14 +239,14 @@ static void look_after_files(struct keeper *keeper)
 }
 
 /* True: there is more to do at once. */
-static bool look_after_database(struct keeper *keeper)
+static void look_after_database(struct keeper *keeper)
 {
     if (keeper->options.login == NULL || !keeper_reach(keeper))
-        return false;
+        return;
     keeper_erase(keeper);
-    bool more = keeper->session != NULL && keeper_ship(keeper);
+    if (keeper->session != NULL)
+        keeper_ship(keeper);
     keeper_expire(keeper);
-    return more;
 }
 
 static void publish(struct keeper *keeper)
@@ -272,13 +274,13 @@ static void *run(void *context)
 {
     struct keeper *keeper = context;
     pthread_setname_np(pthread_self(), "audit-keeper");
+    setpriority(PRIO_PROCESS, 0, KEEPER_NICE); /* Linux: of this thread alone */
     while (!keeper_is_stopping(keeper)) {
         look_after_files(keeper);
-        bool more = look_after_database(keeper);
+        look_after_database(keeper);
         keeper_anchor(keeper, false);
         publish(keeper);
-        if (!more)
-            wait_a_tick(keeper);
+        wait_a_tick(keeper);
     }
     if (!write_event(keeper, "end"))
         log_event(LOG_ERROR, "audit_keeper_failed",

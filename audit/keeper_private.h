@@ -102,8 +102,8 @@ bool keeper_reach(struct keeper *keeper);
 void keeper_database_failed(struct keeper *keeper, enum status status, const char *what, const struct failure *failure);
 void keeper_erase(struct keeper *keeper);
 void keeper_expire(struct keeper *keeper);
-/* True: there is more to ship at once. */
-bool keeper_ship(struct keeper *keeper);
+/* What is due in this turn. */
+void keeper_ship(struct keeper *keeper);
 /* Of which chain how much is in the database; false: not all of `seq`, or it is not known. Always true where nothing is
  * shipped. */
 bool keeper_is_shipped(const struct keeper *keeper, const char *chain, uint64_t seq);

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/encoding.h"
+
 #define POOL_SIZE 256 /* bytes fetched in one system call: what getrandom(2) gives without being interrupted */
 
 static void fill(void *out, size_t size)
@@ -49,4 +51,20 @@ uint64_t random_below(uint64_t bound)
         random_bytes(&value, sizeof(value));
     while (value >= limit);
     return value % bound;
+}
+
+void random_uuid(char out[RANDOM_UUID_SIZE])
+{
+    unsigned char bytes[16];
+    char digits[32], *at = out;
+    random_bytes(bytes, sizeof(bytes));
+    bytes[6] = (unsigned char)((bytes[6] & 0x0f) | 0x40);
+    bytes[8] = (unsigned char)((bytes[8] & 0x3f) | 0x80);
+    encoding_hex(bytes, sizeof(bytes), digits);
+    for (size_t i = 0; i < sizeof(digits); i++) {
+        if (i == 8 || i == 12 || i == 16 || i == 20)
+            *at++ = '-';
+        *at++ = digits[i];
+    }
+    *at = '\0';
 }

@@ -10,4 +10,8 @@ void random_bytes(void *out, size_t size);
 /* Uniform in [0, bound), bound > 0. */
 uint64_t random_below(uint64_t bound);
 
+#define RANDOM_UUID_SIZE 37 /* a UUID as text, and NUL */
+/* A random UUID (RFC 9562, version 4), in lower case. */
+void random_uuid(char out[RANDOM_UUID_SIZE]);
+
 #endif

@@ -4,7 +4,6 @@
 
 #include "api/problem.h"
 #include "base/clock.h"
-#include "base/encoding.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/random.h"
@@ -290,22 +289,6 @@ static void done(struct task *of)
     drop(job);
 }
 
-static void make_id(char id[JOB_ID_SIZE + 1])
-{
-    unsigned char bytes[16];
-    char digits[32], *at = id;
-    random_bytes(bytes, sizeof(bytes));
-    bytes[6] = (unsigned char)((bytes[6] & 0x0f) | 0x40);
-    bytes[8] = (unsigned char)((bytes[8] & 0x3f) | 0x80);
-    encoding_hex(bytes, sizeof(bytes), digits);
-    for (size_t i = 0; i < sizeof(digits); i++) {
-        if (i == 8 || i == 12 || i == 16 || i == 20)
-            *at++ = '-';
-        *at++ = digits[i];
-    }
-    *at = '\0';
-}
-
 static bool copy_values(const struct own_sql *own, struct job *job)
 {
     size_t count = own->checked.parameter_count;
@@ -334,7 +317,7 @@ static struct job *create_job(struct request *request, const struct own_sql *own
     task->customer = hash_text(request->principal->customer);
     job->known.task = task;
     job->known.customer = task->customer;
-    make_id(job->known.id);
+    random_uuid(job->known.id);
     job->limit = own->wanted;
     job->offset = own->offset;
     if (request->tier != NULL)

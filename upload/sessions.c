@@ -37,23 +37,6 @@ void sessions_owner_digest(struct text subject, char out[2 * SESSIONS_OWNER + 1]
     out[2 * SESSIONS_OWNER] = '\0';
 }
 
-/* A random UUID (RFC 9562, version 4). */
-static void make_id(char id[SESSIONS_ID_SIZE])
-{
-    unsigned char bytes[16];
-    char digits[32], *at = id;
-    random_bytes(bytes, sizeof(bytes));
-    bytes[6] = (unsigned char)((bytes[6] & 0x0f) | 0x40);
-    bytes[8] = (unsigned char)((bytes[8] & 0x3f) | 0x80);
-    encoding_hex(bytes, sizeof(bytes), digits);
-    for (size_t i = 0; i < sizeof(digits); i++) {
-        if (i == 8 || i == 12 || i == 16 || i == 20)
-            *at++ = '-';
-        *at++ = digits[i];
-    }
-    *at = '\0';
-}
-
 bool sessions_is_expired(const struct sessions *sessions, int64_t touched_s)
 {
     return clock_wall_us() / 1000000 >= touched_s + (int64_t)sessions->options.lifetime_s;
@@ -152,7 +135,7 @@ enum status sessions_begin(struct sessions *sessions, struct session_owner owner
                               .touched_s = clock_wall_us() / 1000000};
     if (owner.customer.size >= sizeof(((struct sessions_entry *)NULL)->customer) || metadata.size > TUS_METADATA_MAX)
         return failure_set(failure, STATUS_INVALID, "the customer's name or the metadata is too long");
-    make_id(session.id);
+    random_uuid(session.id);
     sessions_owner_digest(owner.subject, session.subject);
     enum status status = sessions_index_add(sessions, &session, failure);
     if (status == STATUS_OK && (status = make_files(&session, failure)) != STATUS_OK)

@@ -1,5 +1,6 @@
 """Limits are exact over instances that share a Redis, and hold without it."""
 import re
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -218,3 +219,12 @@ def test_a_proxy_line_names_the_address_and_is_demanded(gateway):
     assert record["address"] == "203.0.113.7"
     status, _, _ = one.raw(request.encode())
     assert status != 200, "a connection without a PROXY line was served"
+
+
+def test_a_proxy_line_that_names_the_connections_own_address_is_one(gateway):
+    """A client on the proxy's own host may have the port there that the proxy has here."""
+    one = gateway({"server": {"proxy_protocol": True, "trusted_proxies": ["127.0.0.0/8"]}}, ready=True)
+    with socket.create_connection((one.host, one.port), timeout=20) as connection:
+        line = f"PROXY TCP4 127.0.0.1 127.0.0.1 {connection.getsockname()[1]} {one.port}\r\n"
+        connection.sendall(f"{line}GET {PATH} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        assert connection.recv(65536).startswith(b"HTTP/1.1 401 ")

@@ -86,9 +86,23 @@ static void no_thread_gets_what_another_or_it_itself_got(void **state)
         assert_true(drawn[i] != drawn[i - 1]);
 }
 
+static void a_uuid_is_one_of_version_4_and_no_other(void **state)
+{
+    char one[RANDOM_UUID_SIZE], other[RANDOM_UUID_SIZE];
+    random_uuid(one);
+    random_uuid(other);
+    assert_int_equal(strlen(one), 36);
+    assert_int_equal(strspn(one, "0123456789abcdef-"), 36);
+    assert_true(one[8] == '-' && one[13] == '-' && one[18] == '-' && one[23] == '-');
+    assert_int_equal(one[14], '4');
+    assert_non_null(strchr("89ab", one[19]));
+    assert_string_not_equal(one, other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_uuid_is_one_of_version_4_and_no_other),
         cmocka_unit_test(every_byte_of_every_size_is_filled_and_none_behind),
         cmocka_unit_test(values_are_within_the_bound_and_even),
         cmocka_unit_test(a_bound_that_does_not_divide_the_range_favours_no_value),
