@@ -3,12 +3,8 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <malloc.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -21,10 +17,9 @@
 #include "api/migrate.h"
 #include "api/mint.h"
 #include "api/revocations_admin.h"
+#include "api/serve.h"
 #include "api/server.h"
 #include "base/hash.h"
-#include "base/log.h"
-#include "base/notify.h"
 #include "drivers/postgres_session.h"
 #include "handlers/handlers.h"
 
@@ -46,6 +41,8 @@ __attribute__((visibility("default"))) const char *__lsan_default_suppressions(v
 #define REPORT_CEILING ((size_t)1 << 20)
 
 enum { EXIT_USAGE = 2 };
+
+static char *const *program_arguments; /* as the process was started, for the one that takes over from it */
 
 /* What the options of all commands say. */
 struct options {
@@ -77,77 +74,14 @@ static int fail(const char *command, const struct failure *failure)
 
 /* serve */
 
-static void block_signals(sigset_t *signals)
-{
-    sigemptyset(signals);
-    sigaddset(signals, SIGTERM);
-    sigaddset(signals, SIGINT);
-    sigaddset(signals, SIGHUP);
-    sigprocmask(SIG_BLOCK, signals, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN); /* a file that reaches a limit of its size is an error like a full disk, not the end */
-}
-
-/* A result or an answer takes some 100 KB and is gone a moment later. By itself the allocator would give that back to
- * the kernel each time and get it again page by page, which cost a tenth of a page of 1,000 rows. So up to 4 MB a
- * thread are kept; a block of more than 1 MB always goes back. */
-static void keep_freed_memory(void)
-{
-    mallopt(M_TRIM_THRESHOLD, 4 << 20);
-    mallopt(M_MMAP_THRESHOLD, 1 << 20);
-}
-
-static bool no_signal_yet(void)
-{
-    sigset_t pending;
-    return sigpending(&pending) == 0 && !sigismember(&pending, SIGTERM) && !sigismember(&pending, SIGINT);
-}
-
-/* Secrets are in memory: no core file, no ptrace by the same user, and /proc/PID/ is root's. */
-static void forbid_dumps(void)
-{
-    const struct rlimit none = {0, 0};
-    prctl(PR_SET_DUMPABLE, 0);
-    setrlimit(RLIMIT_CORE, &none); /* where core_pattern is a pipe this does not count, but the former does */
-}
-
 static int serve(const struct options *options)
 {
     struct config *config;
-    struct server *server;
-    struct failure failure = {0};
-    sigset_t signals;
-    int signal_number;
     if (read_config(options, &config) != STATUS_OK)
         return EXIT_FAILURE;
-    if (!config->server.core_dumps)
-        forbid_dumps();
-    block_signals(&signals);
-    notify_open();
-    keep_freed_memory();
-    log_start(STDERR_FILENO, config->log.level);
-    enum status status = server_create(config, handlers_all, handlers_count, no_signal_yet, &server, &failure);
-    if (status == STATUS_OK) {
-        status = server_start(server, &failure);
-        if (status == STATUS_OK) {
-            log_event(LOG_INFO, "started", "sluice " SLUICE_VERSION " serves on %s with %u workers, admin on %s",
-                      config->server.listen.text, config->server.workers, config->server.admin.text);
-            notify_ready();
-            while (sigwait(&signals, &signal_number) == 0 && signal_number == SIGHUP)
-                log_event(LOG_WARNING, "no_reload",
-                          "SIGHUP: the configuration is read at the start only; restart to change it");
-            log_event(LOG_INFO, "draining", "signal %d: finishing what is in flight", signal_number);
-        }
-        notify_stopping();
-        server_drain(server);
-        server_destroy(server);
-    }
-    notify_close();
-    log_stop();
+    int result = serve_run(config, program_arguments, handlers_all, handlers_count);
     config_free(config);
-    if (status == STATUS_UNAVAILABLE && !no_signal_yet())
-        return EXIT_SUCCESS; /* told to stop while it waited for its database */
-    return status == STATUS_OK ? EXIT_SUCCESS : fail("serve", &failure);
+    return result;
 }
 
 /* check */
@@ -320,7 +254,10 @@ struct command {
 };
 #define CONFIG_HELP "  --config FILE      the configuration; " DEFAULT_CONFIG " unless told\n"
 static const struct command commands[] = {
-    {"serve", "", "Serves the API until SIGTERM or SIGINT, then finishes what is in flight.\n\n" CONFIG_HELP, serve},
+    {"serve", "",
+     "Serves the API until SIGTERM or SIGINT, then finishes what is in flight. SIGHUP reads the configuration\n"
+     "anew; SIGUSR2 starts the program anew, which takes over without a refused connection.\n\n" CONFIG_HELP,
+     serve},
     {"check", "",
      "Checks the configuration and lists every mistake with its line. Then asks the database, where it can be\n"
      "reached, for the catalog that results, and warns of datasets that can't be served well.\n"
@@ -477,6 +414,7 @@ static int run_command(const struct command *command, int count, char **argument
 int main(int count, char **arguments)
 {
     hash_init();
+    program_arguments = arguments;
     if (count < 2) {
         usage(stderr);
         return EXIT_USAGE;

@@ -287,6 +287,7 @@ static void read_mapping(struct config_reader *reader, const struct yaml_node *n
         const struct config_field *field = is_name ? find_field(path) : NULL;
         if (field != NULL) {
             seen[field - fields] = true;
+            reader->config->prints[field - fields] = config_print(pair->value);
             field->read(reader, field, pair->value);
         } else if (!is_name || !is_section(path)) {
             refuse_key(reader, pair->key, prefix);
@@ -307,8 +308,10 @@ static void apply_default(struct config_reader *reader, const struct config_fiel
         *(const char **)config_member(reader, field) = "";
         return;
     }
-    if (yaml_parse(&reader->config->arena, "default", text_from_string(field->fallback), &node, &failure) == STATUS_OK)
-        field->read(reader, field, node);
+    if (yaml_parse(&reader->config->arena, "default", text_from_string(field->fallback), &node, &failure) != STATUS_OK)
+        return;
+    reader->config->prints[field - fields] = config_print(node);
+    field->read(reader, field, node);
 }
 
 static unsigned usable_cores(void)
@@ -329,8 +332,12 @@ enum status config_parse(const char *name, struct text source, struct config **o
         return STATUS_FAILED;
     }
     arena_init(&config->arena, NULL, 0, ARENA_CEILING);
+    config->prints = arena_calloc(&config->arena, FIELDS, sizeof(*config->prints));
     struct config_reader reader = {.config = config, .name = name, .report = report};
-    if (yaml_parse(&config->arena, name, source, &root, &failure) != STATUS_OK) {
+    if (config->prints == NULL) {
+        buffer_printf(report, "%s: out of memory\n", name);
+        reader.mistakes++;
+    } else if (yaml_parse(&config->arena, name, source, &root, &failure) != STATUS_OK) {
         buffer_printf(report, "%s\n", failure.message);
         reader.mistakes++;
     } else if (root->kind != YAML_MAPPING) {
@@ -369,6 +376,16 @@ enum status config_load(const char *path, struct config **config, struct buffer 
     }
     buffer_free(&source);
     return status;
+}
+
+size_t config_field_count(void)
+{
+    return FIELDS;
+}
+
+const char *config_field_path(size_t index)
+{
+    return fields[index].path;
 }
 
 void config_free(struct config *config)

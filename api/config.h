@@ -99,6 +99,7 @@ struct datasets_override;
 struct config {
     struct arena arena;
     const char *path;
+    uint64_t *prints; /* of what stands at each key, or would by default: api/config_change.h */
     struct {
         struct config_address listen, admin;
         unsigned workers; /* never 0: resolved to the cores this process may use */

@@ -72,6 +72,12 @@ config_read config_read_issuers, config_read_when_unknown;
 /* config_warehouse.c */
 config_read config_read_schemas, config_read_datasets, config_read_loadable;
 
+/* config_change.c: what stands there, as a number that differs where it does. Within this process only. */
+uint64_t config_print(const struct yaml_node *node);
+/* config.c: all keys, in the order of config.prints. */
+size_t config_field_count(void);
+const char *config_field_path(size_t index);
+
 /* config_hosts.c: gives database.port to the hosts without one of their own. */
 void config_finish_hosts(struct config_reader *reader);
 

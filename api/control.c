@@ -7,24 +7,20 @@
 #include <unistd.h>
 
 #include "api/control_revocations.h"
+#include "api/control_tell.h"
 #include "api/http_guard.h"
-#include "api/ingest.h"
 #include "api/listener.h"
 #include "api/replica_poll.h"
 #include "api/revocation_poll.h"
+#include "api/settings_keys.h"
+#include "api/sockets.h"
 #include "api/worker.h"
-#include "audit/request_log.h"
 #include "auth/revocation_order.h"
-#include "base/clock.h"
-#include "base/json.h"
-#include "base/log.h"
 
 #define ADMIN_CONNECTIONS 64
 #define ADMIN_SEND_TIMEOUT_MS 5000
 #define METRICS_CEILING ((size_t)4 << 20)
-#define READY_SLACK_MS 2000 /* beyond the poll's interval: how old the last answer of the database may be */
 #define POLL_TIMEOUT_MS 2000
-#define FIRST_KEYS_MS 3000 /* after this the start waits for no further issuer's keys */
 
 struct control {
     struct server *server;
@@ -39,218 +35,24 @@ struct control {
     struct replica_poll *replica_poll; /* NULL: no standby is read from */
     struct control_revocations revocations;
     atomic_size_t connections;
-    struct loop_message stop_message;
-    struct watch_call { /* control_watch_versions, on its way to the thread and back */
+    struct loop_message stop_message, serve_message, leave_message;
+    struct settings *settings; /* all that live */
+    struct control_call {      /* of the main thread, on its way to this one and back; one at a time */
         struct loop_message message;
-        struct postgres_session *session;
+        enum status (*run)(struct control *control, void *order, struct failure *failure);
+        void *order;
         struct failure *failure;
         enum status status;
         sem_t done;
-    } watch;
+    } call;
 };
 
 struct admin_handler {
     h2o_handler_t super; /* first: h2o hands it back to us */
     struct control *control;
-    void (*append)(struct control *control, struct buffer *out, int *status);
+    void (*append)(struct server *server, struct buffer *out, int *status);
     const char *content_type;
 };
-
-static void append_health(struct control *control, struct buffer *out, int *status)
-{
-    (void)control;
-    (void)status;
-    buffer_append_literal(out, "{\"status\":\"ok\"}\n");
-}
-
-static void sum_metrics(struct control *control, struct metrics *sum)
-{
-    struct server *server = control->server;
-    memset(sum, 0, sizeof(*sum));
-    sum->fast_up = sum->scan_up = sum->redis_up = true;
-    for (size_t i = 0; i < server->worker_count; i++)
-        worker_add_metrics(server->workers[i], sum);
-}
-
-static const char *up_or_down(bool up)
-{
-    return up ? "up" : "down";
-}
-
-/* Of all issuers. */
-static size_t count_keys(const struct server *server)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < server->config->auth.issuer_count; i++) {
-        struct keys *keys = keys_store_current(server->keys[i]);
-        count += keys_count(keys);
-        keys_unref(keys);
-    }
-    return count;
-}
-
-/* How long ago all that was revoked was known. */
-static uint64_t revocations_age_ms(const struct server *server)
-{
-    return clock_monotonic_us() / 1000 - revocations_store_confirmed_at(server->revocations);
-}
-
-static uint64_t revocations_max_age_ms(const struct server *server)
-{
-    return server->config->auth.revocation_max_age_ms;
-}
-
-/* Ready: this instance can answer from the database, and isn't about to go. Redis is a convenience, its loss is told
- * but costs no readiness. */
-static void append_readiness(struct control *control, struct buffer *out, int *status)
-{
-    struct server *server = control->server;
-    if (!atomic_load_explicit(&server->serving, memory_order_acquire)) {
-        buffer_append_literal(out, "{\"status\":\"starting\",\"database\":\"down\"}\n");
-        *status = 503;
-        return;
-    }
-    struct metrics *sum = malloc(sizeof(*sum));
-    bool draining = atomic_load(&server->draining);
-    uint64_t age_ms = clock_monotonic_us() / 1000 - versions_polled_at(server->versions);
-    bool polled = age_ms < server->config->cache.version_poll_ms + READY_SLACK_MS;
-    if (sum == NULL) {
-        *status = 503;
-        return;
-    }
-    sum_metrics(control, sum);
-    bool database = polled && sum->fast_up, known = revocations_age_ms(server) <= revocations_max_age_ms(server);
-    bool ready = database && !draining && !sum->audit_refusing && (known || !server->config->auth.revocation_refuses);
-    struct json json = json_writer(out);
-    json_open_object(&json);
-    json_field_string(&json, "status", draining ? "draining" : ready ? "ready" : "not ready");
-    json_field_string(&json, "database", up_or_down(database));
-    json_field_string(&json, "lane_fast", up_or_down(sum->fast_up));
-    json_field_string(&json, "lane_scan", up_or_down(sum->scan_up));
-    json_field_string(&json, "redis", !sum->redis_configured ? "not configured" : up_or_down(sum->redis_up));
-    json_field_string(&json, "audit",
-                      !sum->audit_configured ? "not configured"
-                      : sum->audit_failing   ? "failing"
-                                             : "up");
-    json_field_string(&json, "ingest", server->ingest == NULL ? "not configured" : "up");
-    json_field_int64(&json, "keys", (int64_t)count_keys(server));
-    json_field_string(&json, "revocations", known ? "known" : "not known");
-    json_close_object(&json);
-    buffer_append_char(out, '\n');
-    free(sum);
-    *status = ready ? 200 : 503;
-}
-
-static uint64_t resident_bytes(void)
-{
-    unsigned long long ignored, pages = 0;
-    FILE *file = fopen("/proc/self/statm", "re");
-    if (file == NULL)
-        return 0;
-    int read = fscanf(file, "%llu %llu", &ignored, &pages);
-    fclose(file);
-    return read == 2 ? pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
-}
-
-static void append_gauge(struct buffer *out, const char *name, uint64_t value)
-{
-    buffer_printf(out, "# TYPE %s gauge\n%s %llu\n", name, name, (unsigned long long)value);
-}
-
-static void append_ingest(struct buffer *out, struct ingest *ingest)
-{
-    struct ingest_statistics statistics = ingest_statistics(ingest);
-    append_gauge(out, "sluice_ingest_connections", statistics.connections);
-    buffer_printf(out,
-                  "# TYPE sluice_ingest_accepted_total counter\nsluice_ingest_accepted_total %llu\n"
-                  "# TYPE sluice_ingest_refused_total counter\nsluice_ingest_refused_total %llu\n"
-                  "# TYPE sluice_ingest_body_bytes_total counter\nsluice_ingest_body_bytes_total %llu\n",
-                  (unsigned long long)statistics.accepted, (unsigned long long)statistics.refused,
-                  (unsigned long long)statistics.bytes);
-}
-
-static void append_pools(struct buffer *out, const struct server *server)
-{
-    const struct {
-        const char *name;
-        struct tasks *tasks;
-    } pools[] = {{"loads", server->loads}, {"jobs", server->jobs}};
-    static const char *const families[] = {"sluice_tasks_running", "sluice_tasks_waiting",
-                                           "sluice_tasks_refused_total"};
-    for (size_t f = 0; f < 3; f++) {
-        if (server->loads == NULL && server->jobs == NULL)
-            return;
-        buffer_printf(out, "# TYPE %s %s\n", families[f], f < 2 ? "gauge" : "counter");
-        for (size_t i = 0; i < 2; i++) {
-            if (pools[i].tasks == NULL)
-                continue;
-            struct tasks_statistics found = tasks_statistics(pools[i].tasks);
-            unsigned long long value = f == 0 ? found.running : f == 1 ? found.waiting : found.refused;
-            buffer_printf(out, "%s{pool=\"%s\"} %llu\n", families[f], pools[i].name, value);
-        }
-    }
-}
-
-static void append_sessions(struct buffer *out, const struct server *server)
-{
-    struct sessions_statistics sessions = sessions_statistics(server->sessions);
-    append_gauge(out, "sluice_upload_sessions_open", sessions.open);
-    append_gauge(out, "sluice_upload_sessions_ended", sessions.ended);
-    append_gauge(out, "sluice_upload_sessions_bytes", sessions.bytes);
-    append_gauge(out, "sluice_spool_bytes", spool_space_used(server->spool));
-    append_gauge(out, "sluice_spool_size_bytes", spool_space_size(server->spool));
-}
-
-static void append_auth(struct buffer *out, const struct server *server)
-{
-    struct keys_statistics keys = {0};
-    struct revocations_statistics revocations = revocations_store_statistics(server->revocations);
-    for (size_t i = 0; i < server->config->auth.issuer_count; i++) {
-        struct keys_statistics each = keys_store_statistics(server->keys[i]);
-        keys.fetches += each.fetches;
-        keys.failures += each.failures;
-    }
-    buffer_printf(out,
-                  "# TYPE sluice_jwks_fetches_total counter\nsluice_jwks_fetches_total %llu\n"
-                  "# TYPE sluice_jwks_failures_total counter\nsluice_jwks_failures_total %llu\n"
-                  "# TYPE sluice_revoked_total counter\nsluice_revoked_total %llu\n",
-                  (unsigned long long)keys.fetches, (unsigned long long)keys.failures,
-                  (unsigned long long)revocations.refused);
-    append_gauge(out, "sluice_revocations", revocations.count);
-    append_gauge(out, "sluice_revocations_age_milliseconds", revocations_age_ms(server));
-}
-
-static void append_metrics(struct control *control, struct buffer *out, int *status)
-{
-    struct server *server = control->server;
-    bool serving = atomic_load_explicit(&server->serving, memory_order_acquire);
-    struct metrics *sum = serving ? malloc(sizeof(*sum)) : NULL;
-    if (sum == NULL) {
-        *status = 503;
-        return;
-    }
-    sum_metrics(control, sum);
-    metrics_append(out, sum, server->contract);
-    free(sum);
-    append_auth(out, server);
-    replicas_append_metrics(server->replicas, out);
-    if (server->sink != NULL)
-        buffer_printf(out,
-                      "# TYPE sluice_request_lines_dropped_total counter\nsluice_request_lines_dropped_total %llu\n",
-                      (unsigned long long)request_sink_dropped(server->sink));
-    if (server->keeper != NULL)
-        server_keeper_metrics(server->keeper, out);
-    if (server->ingest != NULL)
-        append_ingest(out, server->ingest);
-    activity_append(out, server->activity);
-    append_pools(out, server);
-    if (server->sessions != NULL)
-        append_sessions(out, server);
-    append_gauge(out, "sluice_versions_age_milliseconds",
-                 clock_monotonic_us() / 1000 - versions_polled_at(server->versions));
-    append_gauge(out, "sluice_workers", server->worker_count);
-    append_gauge(out, "process_resident_memory_bytes", resident_bytes());
-}
 
 static int on_request(h2o_handler_t *super, h2o_req_t *req)
 {
@@ -261,12 +63,12 @@ static int on_request(h2o_handler_t *super, h2o_req_t *req)
     int status = 200;
     buffer_init(&body, METRICS_CEILING);
     if (reads)
-        handler->append(handler->control, &body, &status);
+        handler->append(handler->control->server, &body, &status);
     req->res.status = !reads ? 405 : body.failed ? 503 : status;
     req->res.reason = req->res.status == 200 ? "OK" : !reads ? "Method Not Allowed" : "Service Unavailable";
     if (!reads)
         h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_ALLOW, NULL, H2O_STRLIT("GET, HEAD"));
-    if (atomic_load(&handler->control->server->draining))
+    if (atomic_load(&handler->control->server->draining) || atomic_load(&handler->control->server->handed_over))
         req->http1_is_persistent = 0;
     h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL, handler->content_type,
                    strlen(handler->content_type));
@@ -279,7 +81,7 @@ static int on_request(h2o_handler_t *super, h2o_req_t *req)
 }
 
 static void add_path(struct control *control, h2o_hostconf_t *host, const char *path,
-                     void (*append)(struct control *, struct buffer *, int *), const char *content_type)
+                     void (*append)(struct server *, struct buffer *, int *), const char *content_type)
 {
     h2o_pathconf_t *configured = h2o_config_register_path(host, path, 0);
     struct admin_handler *handler = (struct admin_handler *)h2o_create_handler(configured, sizeof(*handler));
@@ -303,61 +105,18 @@ static void configure_http(struct control *control)
     control->http.http1.req_timeout = 10000;
     control->http.max_request_entity_size = REVOCATION_ORDER_MAX;
     h2o_hostconf_t *host = h2o_config_register_host(&control->http, h2o_iovec_init(H2O_STRLIT("default")), 65535);
-    add_path(control, host, "/healthz", append_health, "application/json");
-    add_path(control, host, "/readyz", append_readiness, "application/json");
-    add_path(control, host, "/metrics", append_metrics, "text/plain; version=0.0.4; charset=utf-8");
+    add_path(control, host, "/healthz", control_tell_health, "application/json");
+    add_path(control, host, "/readyz", control_tell_readiness, "application/json");
+    add_path(control, host, "/metrics", control_tell_metrics, "text/plain; version=0.0.4; charset=utf-8");
     control->revocations = (struct control_revocations){
         .config = control->server->config, .on_written = on_revocation_written, .context = control};
     control_revocations_register(host, &control->revocations);
     http_guard_register(host);
 }
 
-static enum status create_store(struct control *control, size_t index, bool in_background, struct failure *failure)
+static enum status watch_versions(struct control *control, void *order, struct failure *failure)
 {
-    struct server *server = control->server;
-    const struct config_issuer *issuer = &server->config->auth.issuers[index];
-    struct keys_file *files = calloc(issuer->key_count + 1, sizeof(*files));
-    if (files == NULL)
-        return failure_set(failure, STATUS_FAILED, "out of memory");
-    for (size_t i = 0; i < issuer->key_count; i++)
-        files[i] = (struct keys_file){issuer->keys[i].kid, issuer->keys[i].algorithm, issuer->keys[i].file};
-    struct keys_options options = {.issuer = issuer->issuer,
-                                   .files = files,
-                                   .file_count = issuer->key_count,
-                                   .jwks_url = issuer->jwks_url,
-                                   .jwks_file = issuer->jwks_file,
-                                   .discovery = issuer->discovery,
-                                   .in_background = in_background,
-                                   .ca_file = issuer->ca_file,
-                                   .refresh_ms = issuer->refresh_ms,
-                                   .cooldown_ms = issuer->cooldown_ms,
-                                   .timeout_ms = issuer->timeout_ms,
-                                   .allowed_algorithms = issuer->allowed_algorithms};
-    server->issuers[index] = (struct tokens_issuer){.issuer = issuer->issuer,
-                                                    .audiences = issuer->audiences,
-                                                    .customer_claim = issuer->customer_claim,
-                                                    .customer = issuer->customer,
-                                                    .tier_claim = issuer->tier_claim,
-                                                    .tier = issuer->tier};
-    enum status status = keys_store_create(control->loop, &options, &server->keys[index], failure);
-    free(files);
-    return status;
-}
-
-/* Addresses that do not answer cost the start a few seconds together, however many they are: those behind them are
- * fetched while the first requests come, which wait for them. */
-static enum status create_keys(struct control *control, struct failure *failure)
-{
-    const struct config *config = control->server->config;
-    uint64_t give_up_us = clock_monotonic_us() + FIRST_KEYS_MS * 1000;
-    enum status status = STATUS_OK;
-    for (size_t i = 0; status == STATUS_OK && i < config->auth.issuer_count; i++)
-        status = create_store(control, i, clock_monotonic_us() > give_up_us, failure);
-    return status;
-}
-
-static enum status watch_versions(struct control *control, struct postgres_session *session, struct failure *failure)
-{
+    struct postgres_session *session = order;
     struct server *server = control->server;
     struct postgres_resolved resolved;
     struct postgres_options options = {.mode = POSTGRES_PIPELINED,
@@ -384,6 +143,7 @@ static enum status watch_versions(struct control *control, struct postgres_sessi
 static enum status create_listener(struct control *control, struct failure *failure)
 {
     struct listener_options options = {.address = &control->server->config->server.admin,
+                                       .sockets = control->server->sockets,
                                        .connections = &control->connections,
                                        .max_connections = ADMIN_CONNECTIONS,
                                        .send_timeout_ms = ADMIN_SEND_TIMEOUT_MS};
@@ -391,22 +151,113 @@ static enum status create_listener(struct control *control, struct failure *fail
                            failure);
 }
 
-static void on_watch(struct loop_message *message)
+static void on_call(struct loop_message *message)
 {
-    struct control *control = H2O_STRUCT_FROM_MEMBER(struct control, watch.message, message);
-    control->watch.status = watch_versions(control, control->watch.session, control->watch.failure);
-    sem_post(&control->watch.done);
+    struct control *control = H2O_STRUCT_FROM_MEMBER(struct control, call.message, message);
+    control->call.status = control->call.run(control, control->call.order, control->call.failure);
+    sem_post(&control->call.done);
+}
+
+/* Runs on the control thread; waits for it. */
+static enum status call(struct control *control,
+                        enum status (*run)(struct control *control, void *order, struct failure *failure), void *order,
+                        struct failure *failure)
+{
+    control->call.message.on_message = on_call;
+    control->call.run = run;
+    control->call.order = order;
+    control->call.failure = failure;
+    loop_post(control->loop, &control->call.message);
+    while (sem_wait(&control->call.done) != 0)
+        ; /* a signal */
+    return control->call.status;
 }
 
 enum status control_watch_versions(struct control *control, struct postgres_session *session, struct failure *failure)
 {
-    control->watch.message.on_message = on_watch;
-    control->watch.session = session;
-    control->watch.failure = failure;
-    loop_post(control->loop, &control->watch.message);
-    while (sem_wait(&control->watch.done) != 0)
-        ; /* a signal */
-    return control->watch.status;
+    return call(control, watch_versions, session, failure);
+}
+
+/* Settings. */
+
+static void free_settings(struct control *control, struct settings *settings)
+{
+    struct settings **link = &control->settings;
+    while (*link != settings)
+        link = &(*link)->next;
+    *link = settings->next;
+    settings_keys_close(settings);
+    settings_free(settings);
+}
+
+static void on_unused_message(struct loop_message *message)
+{
+    struct settings *settings = H2O_STRUCT_FROM_MEMBER(struct settings, unused, message);
+    free_settings(settings->owner, settings);
+}
+
+static void on_unused(struct settings *settings)
+{
+    struct control *control = settings->owner;
+    settings->unused.on_message = on_unused_message;
+    loop_post(control->loop, &settings->unused);
+}
+
+static enum status adopt_settings(struct control *control, struct settings *settings, const struct settings *before,
+                                  struct failure *failure)
+{
+    settings->owner = control;
+    settings->on_unused = on_unused;
+    settings->next = control->settings;
+    control->settings = settings;
+    return settings_keys_open(control->loop, settings, before, failure);
+}
+
+struct reading {
+    struct config *config;
+    struct settings *settings;
+};
+
+static enum status read_settings(struct control *control, void *order, struct failure *failure)
+{
+    struct reading *reading = order;
+    const struct settings *before = control->server->settings;
+    const struct settings_order made = {reading->config, true, control->server->contract, before};
+    enum status status = settings_create(&made, &reading->settings, failure);
+    if (status != STATUS_OK)
+        return status;
+    status = adopt_settings(control, reading->settings, before, failure);
+    if (status != STATUS_OK)
+        free_settings(control, reading->settings);
+    return status;
+}
+
+enum status control_read_settings(struct control *control, struct config *config, struct settings **settings,
+                                  struct failure *failure)
+{
+    struct reading reading = {config, NULL};
+    enum status status = call(control, read_settings, &reading, failure);
+    if (status == STATUS_OK)
+        *settings = reading.settings;
+    return status;
+}
+
+static enum status take_settings(struct control *control, void *order, struct failure *failure)
+{
+    struct settings *before = control->server->settings;
+    (void)failure;
+    control->server->settings = order;
+    control->revocations.config = control->server->settings->config;
+    settings_keys_sweep(false);
+    settings_unref(before);
+    return STATUS_OK;
+}
+
+void control_take_settings(struct control *control, struct settings *settings)
+{
+    struct failure none;
+    if (call(control, take_settings, settings, &none) != STATUS_OK)
+        return; /* it has no way to fail */
 }
 
 static void *run(void *context);
@@ -421,9 +272,9 @@ enum status control_create(struct server *server, struct control **out, struct f
     control->server = server;
     configure_http(control);
     h2o_context_init(&control->context, loop_evloop(control->loop), &control->http);
-    sem_init(&control->watch.done, 0, 0);
+    sem_init(&control->call.done, 0, 0);
     server->revocations = revocations_store_create();
-    enum status status = server->revocations != NULL ? create_keys(control, failure)
+    enum status status = server->revocations != NULL ? adopt_settings(control, server->settings, NULL, failure)
                                                      : failure_set(failure, STATUS_FAILED, "out of memory");
     if (status == STATUS_OK)
         status = create_listener(control, failure);
@@ -449,16 +300,22 @@ void control_destroy(struct control *control)
     revocation_poll_destroy(control->revocation_poll);
     replica_poll_destroy(control->replica_poll);
     postgres_destroy(control->pool);
-    for (size_t i = 0; i < TOKENS_MAX_ISSUERS; i++)
-        keys_store_destroy(control->server->keys[i]);
-    memset(control->server->keys, 0, sizeof(control->server->keys));
+    for (struct settings *each = control->settings; each != NULL; each = each->next)
+        settings_keys_close(each);
+    settings_keys_sweep(true);
     revocations_store_destroy(control->server->revocations);
     control->server->revocations = NULL;
     listener_destroy(control->listener);
     h2o_context_dispose(&control->context);
     h2o_config_dispose(&control->http);
     loop_destroy(control->loop);
-    sem_destroy(&control->watch.done);
+    control->server->settings = NULL;
+    while (control->settings != NULL) { /* the loop may have held messages of them */
+        struct settings *settings = control->settings;
+        control->settings = settings->next;
+        settings_free(settings);
+    }
+    sem_destroy(&control->call.done);
     free(control);
 }
 
@@ -470,11 +327,54 @@ static void on_stop(struct loop_message *message)
     listener_cut(control->listener);
 }
 
+static enum status ask_readiness(struct control *control, void *order, struct failure *failure)
+{
+    struct buffer out;
+    int *code = order;
+    (void)failure;
+    buffer_init(&out, METRICS_CEILING);
+    control_tell_readiness(control->server, &out, code);
+    buffer_free(&out);
+    return STATUS_OK;
+}
+
+bool control_is_ready(struct control *control)
+{
+    struct failure none;
+    int code = 200;
+    return call(control, ask_readiness, &code, &none) == STATUS_OK && code == 200;
+}
+
+static void on_serve(struct loop_message *message)
+{
+    struct control *control = H2O_STRUCT_FROM_MEMBER(struct control, serve_message, message);
+    listener_start(control->listener);
+}
+
+void control_serve(struct control *control)
+{
+    control->serve_message.on_message = on_serve;
+    loop_post(control->loop, &control->serve_message);
+}
+
+static void on_leave(struct loop_message *message)
+{
+    struct control *control = H2O_STRUCT_FROM_MEMBER(struct control, leave_message, message);
+    listener_stop(control->listener);
+}
+
+void control_leave(struct control *control)
+{
+    control->leave_message.on_message = on_leave;
+    loop_post(control->loop, &control->leave_message);
+}
+
 static void *run(void *context)
 {
     struct control *control = context;
     pthread_setname_np(pthread_self(), "control");
-    listener_start(control->listener);
+    if (!sockets_shared(control->server->sockets)) /* it must not tell of this process while another one serves */
+        listener_start(control->listener);
     while (!control->stopping)
         loop_turn(control->loop, 1000);
     uint64_t deadline = loop_now_ms(control->loop) + 1000;

@@ -398,7 +398,7 @@ const char *execute_cache_control(const struct request *request, uint64_t versio
     char *value = arena_alloc(&((struct request *)(uintptr_t)request)->arena, 48);
     if (value == NULL)
         return "private, no-cache";
-    snprintf(value, 48, "private, max-age=%u", request->worker->server->config->cache.ttl_ms / 1000);
+    snprintf(value, 48, "private, max-age=%u", request->settings->config->cache.ttl_ms / 1000);
     return value;
 }
 

@@ -5,7 +5,7 @@
 static enum status bind_one(const struct handler *handler, const struct openapi_operation *operation,
                             struct handler_binding *binding, struct failure *failure)
 {
-    *binding = (struct handler_binding){.handler = handler, .operation = operation, .weight = 1};
+    *binding = (struct handler_binding){.handler = handler, .operation = operation};
     for (size_t i = 0; handler->parameters != NULL && handler->parameters[i] != NULL; i++) {
         size_t index = openapi_parameter_index(operation, text_from_string(handler->parameters[i]));
         if (i >= HANDLER_MAX_PARAMETERS || index > UINT8_MAX)

@@ -27,7 +27,6 @@ struct handler_binding {
     const struct handler *handler;
     const struct openapi_operation *operation;
     unsigned char parameter_at[HANDLER_MAX_PARAMETERS]; /* the handler's index → index in operation->parameters */
-    uint64_t weight;                                    /* in rate-limit tokens */
 };
 
 /* Binds every operation of the contract, in the document's order; `count` handlers. STATUS_INVALID names an operation

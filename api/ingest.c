@@ -10,11 +10,13 @@
 
 #include "api/address_count.h"
 #include "api/ingest_private.h"
+#include "api/sockets.h"
 #include "base/clock.h"
 #include "base/log.h"
 
-#define STACK_SIZE ((size_t)8 << 20) /* as a task's */
-#define RETRY_MS 50                  /* how soon a listener that ran out of descriptors or threads tries again */
+#define STACK_SIZE ((size_t)8 << 20)      /* as a task's */
+#define FIRST_CLIENT (1 + INGEST_SOCKETS) /* in what is polled: its event and its sockets stand before */
+#define RETRY_MS 50                       /* how soon a listener that ran out of descriptors or threads tries again */
 
 void ingest_wake(int event)
 {
@@ -132,14 +134,23 @@ static bool begin_connection(struct ingest *ingest, int fd, const struct sockadd
     return begun;
 }
 
+static bool somebody_waits(const struct ingest *ingest)
+{
+    bool waits = false;
+    for (size_t i = 0; !waits && i < ingest->sockets; i++) {
+        struct pollfd one = {ingest->listening[i], POLLIN, 0};
+        waits = poll(&one, 1, 0) > 0;
+    }
+    return waits;
+}
+
 /* A head costs a thread: whoever sends one slowly must not keep others out. While somebody waits for a connection,
  * heads that take longer than INGEST_SLOW_US are cut. Behind a proxy, which reads heads itself, all have its address.
  */
 static void cut_slow_heads(struct ingest *ingest)
 {
-    struct pollfd waiting = {ingest->listening, POLLIN, 0};
     uint64_t now_us = clock_monotonic_us();
-    if (poll(&waiting, 1, 0) <= 0)
+    if (!somebody_waits(ingest))
         return;
     pthread_mutex_lock(&ingest->lock);
     for (struct ingest_connection *one = ingest->first; one != NULL; one = one->next) {
@@ -178,14 +189,14 @@ static bool is_full(struct ingest *ingest)
 }
 
 /* False: out of descriptors, memory or threads; the next try comes a little later. */
-static bool accept_all(struct ingest *ingest)
+static bool accept_from(struct ingest *ingest, int listening)
 {
     for (;;) {
         struct sockaddr_storage peer = {0};
         socklen_t size = sizeof(peer);
         if (is_full(ingest))
             return true;
-        int fd = accept4(ingest->listening, (struct sockaddr *)&peer, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = accept4(listening, (struct sockaddr *)&peer, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0)
             return errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM;
         atomic_fetch_add_explicit(&ingest->accepted, 1, memory_order_relaxed);
@@ -197,6 +208,20 @@ static bool accept_all(struct ingest *ingest)
         if (!begin_connection(ingest, fd, &peer))
             return false;
     }
+}
+
+static bool accept_all(struct ingest *ingest)
+{
+    bool good = true;
+    for (size_t i = 0; good && i < ingest->sockets; i++)
+        good = accept_from(ingest, ingest->listening[i]);
+    return good;
+}
+
+static void close_sockets(struct ingest *ingest)
+{
+    while (ingest->sockets != 0)
+        close(ingest->listening[--ingest->sockets]);
 }
 
 static void join_ended(struct ingest *ingest)
@@ -221,11 +246,12 @@ static void join_ended(struct ingest *ingest)
 /* Its own event, its socket where it may accept, and the clients of loads whose bodies are through. */
 static nfds_t gather(struct ingest *ingest, bool paused)
 {
-    nfds_t count = 2;
+    nfds_t count = FIRST_CLIENT;
     pthread_mutex_lock(&ingest->lock);
     bool accepts = !paused && !ingest->stopping && ingest->open < ingest->options.connections;
     ingest->polled[0] = (struct pollfd){ingest->wake, POLLIN, 0};
-    ingest->polled[1] = (struct pollfd){accepts ? ingest->listening : -1, POLLIN, 0};
+    for (size_t i = 0; i < INGEST_SOCKETS; i++)
+        ingest->polled[1 + i] = (struct pollfd){accepts && i < ingest->sockets ? ingest->listening[i] : -1, POLLIN, 0};
     for (struct ingest_connection *connection = ingest->first; connection != NULL; connection = connection->next)
         if (connection->watched) {
             ingest->polled[count] = (struct pollfd){connection->fd, POLLRDHUP, 0};
@@ -239,7 +265,7 @@ static nfds_t gather(struct ingest *ingest, bool paused)
 static void cancel_gone(struct ingest *ingest, nfds_t count)
 {
     pthread_mutex_lock(&ingest->lock);
-    for (nfds_t i = 2; i < count; i++) {
+    for (nfds_t i = FIRST_CLIENT; i < count; i++) {
         struct ingest_connection *connection = ingest->polled_of[i];
         if (ingest->polled[i].revents == 0 || !connection->watched)
             continue;
@@ -312,6 +338,14 @@ static void drain(struct ingest *ingest)
     wait_until(ingest, UINT64_MAX);
 }
 
+static bool is_leaving(struct ingest *ingest)
+{
+    pthread_mutex_lock(&ingest->lock);
+    bool leaving = ingest->leaving;
+    pthread_mutex_unlock(&ingest->lock);
+    return leaving;
+}
+
 static void *run_listener(void *context)
 {
     struct ingest *ingest = context;
@@ -323,11 +357,29 @@ static void *run_listener(void *context)
         if (full)
             cut_slow_heads(ingest);
         join_ended(ingest);
+        if (is_leaving(ingest))
+            close_sockets(ingest); /* what waits in their queues is another process's */
         paused = !accept_all(ingest);
     }
-    close(ingest->listening);
+    close_sockets(ingest);
     drain(ingest);
     return NULL;
+}
+
+static enum status listen_on(struct ingest *ingest, struct failure *failure)
+{
+    const struct sockets_order order = {.address = ingest->options.address};
+    int fds[SOCKETS_MAX];
+    size_t count = 0;
+    enum status status = sockets_open(ingest->options.sockets, &order, fds, &count, failure);
+    if (status == STATUS_OK && count > INGEST_SOCKETS)
+        status = failure_set(failure, STATUS_INVALID,
+                             "server.ingest.listen: %zu sockets were handed over, %d are taken", count, INGEST_SOCKETS);
+    ingest->sockets = count < INGEST_SOCKETS ? count : INGEST_SOCKETS;
+    memcpy(ingest->listening, fds, ingest->sockets * sizeof(fds[0]));
+    while (count > ingest->sockets)
+        close(fds[--count]);
+    return status;
 }
 
 enum status ingest_open(const struct ingest_options *options, struct ingest **out, struct failure *failure)
@@ -336,13 +388,13 @@ enum status ingest_open(const struct ingest_options *options, struct ingest **ou
     if (ingest == NULL)
         return failure_set(failure, STATUS_FAILED, "out of memory");
     ingest->options = *options;
-    ingest->listening = -1;
+    ingest->has_tls = options->tls != NULL;
     ingest->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    ingest->polled = calloc(options->connections + 2, sizeof(*ingest->polled));
-    ingest->polled_of = calloc(options->connections + 2, sizeof(*ingest->polled_of));
+    ingest->polled = calloc(options->connections + FIRST_CLIENT, sizeof(*ingest->polled));
+    ingest->polled_of = calloc(options->connections + FIRST_CLIENT, sizeof(*ingest->polled_of));
     pthread_mutex_init(&ingest->lock, NULL);
     enum status status = ingest->wake >= 0 && ingest->polled != NULL && ingest->polled_of != NULL
-                             ? listener_bind(options->address, false, &ingest->listening, failure)
+                             ? listen_on(ingest, failure)
                              : failure_set(failure, STATUS_FAILED, "out of memory or descriptors");
     if (status != STATUS_OK) {
         ingest_destroy(ingest);
@@ -362,6 +414,21 @@ enum status ingest_start(struct ingest *ingest, struct failure *failure)
     return STATUS_OK;
 }
 
+void ingest_set_tls(struct ingest *ingest, SSL_CTX *tls)
+{
+    pthread_mutex_lock(&ingest->lock);
+    ingest->options.tls = tls;
+    pthread_mutex_unlock(&ingest->lock);
+}
+
+void ingest_leave(struct ingest *ingest)
+{
+    pthread_mutex_lock(&ingest->lock);
+    ingest->leaving = true;
+    pthread_mutex_unlock(&ingest->lock);
+    ingest_wake(ingest->wake);
+}
+
 void ingest_stop(struct ingest *ingest)
 {
     pthread_mutex_lock(&ingest->lock);
@@ -378,8 +445,7 @@ void ingest_destroy(struct ingest *ingest)
         ingest_stop(ingest);
     if (ingest->started)
         pthread_join(ingest->thread, NULL);
-    else if (ingest->listening >= 0)
-        close(ingest->listening);
+    close_sockets(ingest);
     if (ingest->wake >= 0)
         close(ingest->wake);
     pthread_mutex_destroy(&ingest->lock);

@@ -18,6 +18,10 @@ struct ingest_connection;
 enum status ingest_create(struct server *server, struct ingest **ingest, struct failure *failure) MUST_CHECK;
 /* Accepts from here on, on a thread of its own; the workers run. */
 enum status ingest_start(struct ingest *ingest, struct failure *failure) MUST_CHECK;
+/* Connections from here on; the caller's settings hold it. */
+void ingest_set_tls(struct ingest *ingest, SSL_CTX *tls);
+/* Another process serves on the same socket now: stops accepting, and goes on with what has been accepted. */
+void ingest_leave(struct ingest *ingest);
 /* Stops accepting and returns at once; what runs has server.drain_timeout, then its task is told to end and its client
  * is cut. Before the workers are told to stop: they wait for what was handed to them. */
 void ingest_stop(struct ingest *ingest);

@@ -167,7 +167,9 @@ static bool take_proxy_line(struct ingest_connection *connection, uint64_t due_u
 
 static bool begin_tls(struct ingest_connection *connection, uint64_t due_us)
 {
-    connection->tls = SSL_new(connection->ingest->options.tls);
+    pthread_mutex_lock(&connection->ingest->lock);
+    connection->tls = SSL_new(connection->ingest->options.tls); /* holds it from here on */
+    pthread_mutex_unlock(&connection->ingest->lock);
     if (connection->tls == NULL || SSL_set_fd(connection->tls, connection->fd) != 1)
         return false;
     for (;;) {
@@ -192,7 +194,7 @@ bool ingest_greet(struct ingest_connection *connection, uint64_t due_us)
     if (options->proxies != NULL && (!config_networks_contain(options->proxies, (struct sockaddr *)&connection->peer) ||
                                      !take_proxy_line(connection, due_us)))
         return false;
-    return options->tls == NULL || begin_tls(connection, due_us);
+    return !connection->ingest->has_tls || begin_tls(connection, due_us);
 }
 
 /* What still comes is dropped, as it is on the wire; past INGEST_DROPPED it is left where it is. */

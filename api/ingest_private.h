@@ -15,6 +15,7 @@
 #define INGEST_DROPPED                                                                                                 \
     ((uint64_t)60 << 10)   /* bytes of a refused body that are taken at most, with what came by then                   \
                             */
+#define INGEST_SOCKETS 8   /* that it listens with: one, or what was handed over */
 #define INGEST_CUT_MS 2000 /* from the end of drain_timeout until the sockets are shut */
 
 #define INGEST_ADDRESSES 1024
@@ -23,7 +24,8 @@
 
 struct ingest_options {
     const struct config_address *address;
-    SSL_CTX *tls;                          /* NULL: plain */
+    struct sockets *sockets; /* where its sockets come from; NULL: it makes a new one */
+    SSL_CTX *tls;            /* NULL: plain. Under the lock: a reload changes it, not whether it is NULL */
     const struct config_networks *proxies; /* not NULL: a PROXY line is expected, and only from these */
     size_t connections;
     uint64_t max_body, min_receive_rate; /* bytes; bytes a second, 0: none */
@@ -38,12 +40,14 @@ struct ingest_options {
 
 struct ingest {
     struct ingest_options options;
-    int listening, wake; /* sockets; the event's descriptor wakes the listener's thread */
+    int listening[INGEST_SOCKETS]; /* the first `sockets` of them; only the thread's once it runs */
+    size_t sockets;
+    int wake; /* the event's descriptor wakes the listener's thread */
     pthread_t thread;
-    bool started;
+    bool started, has_tls;
     pthread_mutex_t lock;
     /* Under the lock. */
-    bool stopping;
+    bool stopping, leaving; /* leaving: takes no more connections, and goes on with those that it has */
     struct ingest_connection *first, *ended; /* open; those whose threads wait to be joined */
     size_t open;                             /* both */
     /* The thread's. */

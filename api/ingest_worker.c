@@ -36,7 +36,8 @@ enum status ingest_create(struct server *server, struct ingest **ingest, struct 
     const struct config *config = server->config;
     struct ingest_options options = {
         .address = &config->server.ingest.listen,
-        .tls = server->tls,
+        .sockets = server->sockets,
+        .tls = server->settings->tls,
         .proxies = config->server.proxy_protocol ? &config->server.trusted_proxies : NULL,
         .connections = config->server.ingest.connections,
         .max_body = config->server.ingest.max_body,

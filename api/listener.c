@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "api/sockets.h"
+
 #define BACKLOG 1024
 #define ACCEPTS_PER_EVENT 64           /* then the loop sees to its other sockets */
 #define RETRY_MS 50                    /* how soon a paused listener looks again */
@@ -16,7 +18,8 @@
 struct listener {
     struct listener_options options;
     struct loop *loop;
-    h2o_socket_t *socket; /* NULL once stopped */
+    h2o_socket_t **sockets;
+    size_t socket_count; /* 0 once stopped */
     h2o_accept_ctx_t accept, adopt;
     struct loop_timer retry, look;
     bool looks; /* `look` is running: while there are connections */
@@ -168,7 +171,8 @@ static void on_retry(struct loop_timer *timer);
 
 static void pause_accepting(struct listener *listener)
 {
-    h2o_socket_read_stop(listener->socket);
+    for (size_t i = 0; i < listener->socket_count; i++)
+        h2o_socket_read_stop(listener->sockets[i]);
     loop_timer_start(listener->loop, &listener->retry, RETRY_MS, on_retry);
 }
 
@@ -179,7 +183,7 @@ static void take_address(h2o_socket_t *socket)
     h2o_socket_setpeername(socket, &nobody, sizeof(nobody));
 }
 
-static bool accept_one(struct listener *listener)
+static bool accept_one(struct listener *listener, h2o_socket_t *listening)
 {
     if (atomic_load_explicit(listener->options.connections, memory_order_relaxed) >=
         listener->options.max_connections) {
@@ -187,7 +191,7 @@ static bool accept_one(struct listener *listener)
         return false;
     }
     errno = 0;
-    h2o_socket_t *socket = h2o_evloop_socket_accept(listener->socket);
+    h2o_socket_t *socket = h2o_evloop_socket_accept(listening);
     if (socket == NULL) {
         /* Out of descriptors or memory: the socket stays readable, and the loop would spin. */
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
@@ -212,15 +216,14 @@ static void on_acceptable(h2o_socket_t *socket, const char *error)
     struct listener *listener = socket->data;
     if (error != NULL)
         return;
-    for (int i = 0; i < ACCEPTS_PER_EVENT && accept_one(listener); i++)
+    for (int i = 0; i < ACCEPTS_PER_EVENT && accept_one(listener, socket); i++)
         ;
 }
 
 static void on_retry(struct loop_timer *timer)
 {
     struct listener *listener = H2O_STRUCT_FROM_MEMBER(struct listener, retry, timer);
-    if (listener->socket != NULL)
-        h2o_socket_read_start(listener->socket, on_acceptable);
+    listener_start(listener);
 }
 
 static int open_socket(const struct config_address *listen_on, bool share)
@@ -265,13 +268,17 @@ enum status listener_check_free(const struct config_address *address, struct fai
 enum status listener_create(struct loop *loop, h2o_context_t *context, h2o_hostconf_t **hosts,
                             const struct listener_options *options, struct listener **out, struct failure *failure)
 {
-    int fd;
-    enum status status = listener_bind(options->address, options->share_port, &fd, failure);
+    int fds[SOCKETS_MAX];
+    size_t count = 0;
+    const struct sockets_order order = {options->address, options->index, options->of, options->share_port};
+    enum status status = sockets_open(options->sockets, &order, fds, &count, failure);
     if (status != STATUS_OK)
         return status;
     struct listener *listener = calloc(1, sizeof(*listener));
-    if (listener == NULL) {
-        close(fd);
+    if (listener == NULL || (listener->sockets = calloc(count, sizeof(h2o_socket_t *))) == NULL) {
+        free(listener);
+        while (count != 0)
+            close(fds[--count]);
         return failure_set(failure, STATUS_FAILED, "out of memory");
     }
     listener->options = *options;
@@ -279,27 +286,40 @@ enum status listener_create(struct loop *loop, h2o_context_t *context, h2o_hostc
     listener->accept = (h2o_accept_ctx_t){
         .ctx = context, .hosts = hosts, .ssl_ctx = options->tls, .expect_proxy_line = options->proxies != NULL};
     listener->adopt = (h2o_accept_ctx_t){.ctx = context, .hosts = hosts};
-    listener->socket = h2o_evloop_socket_create(loop_evloop(loop), fd, H2O_SOCKET_FLAG_DONT_READ);
-    listener->socket->data = listener;
+    for (size_t i = 0; i < count; i++) {
+        listener->sockets[i] = h2o_evloop_socket_create(loop_evloop(loop), fds[i], H2O_SOCKET_FLAG_DONT_READ);
+        listener->sockets[i]->data = listener;
+    }
+    listener->socket_count = count;
     *out = listener;
     return STATUS_OK;
 }
 
+void listener_set_tls(struct listener *listener, SSL_CTX *tls)
+{
+    listener->options.tls = listener->accept.ssl_ctx = tls;
+}
+
 void listener_start(struct listener *listener)
 {
-    h2o_socket_read_start(listener->socket, on_acceptable);
+    for (size_t i = 0; i < listener->socket_count; i++)
+        h2o_socket_read_start(listener->sockets[i], on_acceptable);
+}
+
+static void close_sockets(struct listener *listener)
+{
+    while (listener->socket_count != 0)
+        h2o_socket_close(listener->sockets[--listener->socket_count]);
 }
 
 void listener_stop(struct listener *listener)
 {
-    if (listener->socket == NULL)
-        return;
     loop_timer_stop(&listener->retry);
-    while (accept_one(listener))
-        ;
+    for (size_t i = 0; i < listener->socket_count; i++)
+        while (accept_one(listener, listener->sockets[i]))
+            ;
     loop_timer_stop(&listener->retry);
-    h2o_socket_close(listener->socket);
-    listener->socket = NULL;
+    close_sockets(listener);
 }
 
 void listener_destroy(struct listener *listener)
@@ -308,8 +328,8 @@ void listener_destroy(struct listener *listener)
         return;
     loop_timer_stop(&listener->retry);
     loop_timer_stop(&listener->look);
-    if (listener->socket != NULL)
-        h2o_socket_close(listener->socket);
+    close_sockets(listener);
+    free(listener->sockets);
     free(listener);
 }
 

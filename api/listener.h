@@ -10,8 +10,11 @@
 #include "drivers/loop.h"
 
 struct listener;
+struct sockets;
 struct listener_options {
     const struct config_address *address;
+    struct sockets *sockets;                 /* where its sockets come from; NULL: it makes a new one */
+    unsigned index, of;                      /* its place among the listeners of this address; `of` 0 is 1 */
     bool share_port;                         /* SO_REUSEPORT: one listener a worker */
     SSL_CTX *tls;                            /* NULL: plain */
     const struct config_networks *proxies;   /* not NULL: PROXY lines are expected, and only from these */
@@ -32,9 +35,11 @@ enum status listener_bind(const struct config_address *address, bool share, int 
                           struct failure *failure) MUST_CHECK;
 /* STATUS_FAILED: somebody listens at this address already, even one who would share it. */
 enum status listener_check_free(const struct config_address *address, struct failure *failure) MUST_CHECK;
+/* For connections that come from here on; borrowed. */
+void listener_set_tls(struct listener *listener, SSL_CTX *tls);
 /* Accepts from here on. */
 void listener_start(struct listener *listener);
-/* Takes what is in the backlog, then closes the listening socket; open connections go on. */
+/* Takes what is in the backlog, then closes the listening sockets; open connections go on. */
 void listener_stop(struct listener *listener);
 /* Ends the connections on which nothing is in flight: what they have sent by now is still answered. `keep` says of the
  * socket of a request in flight that it is not one of these: to shut its reading side would look as if its client had

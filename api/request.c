@@ -210,6 +210,7 @@ static void request_dispose(void *memory)
     respond_dispose(request);
     if (request->principal != NULL)
         principal_unref(request->principal);
+    worker_settings_unref(request->held);
     arena_free(&request->arena);
     unlink_request(request);
     put_spare(worker, request);
@@ -227,6 +228,8 @@ int request_begin(h2o_handler_t *handler, h2o_req_t *h2o)
     }
     request->h2o = h2o;
     request->worker = worker;
+    request->held = worker_settings_ref(worker->current);
+    request->settings = request->held->settings;
     request->started_us = clock_monotonic_us();
     request->arrived_us = clock_wall_us();
     arena_init(&request->arena, request->first, sizeof(request->first), ARENA_CEILING);

@@ -31,6 +31,8 @@ struct request_headers {
 struct request {
     h2o_req_t *h2o;
     struct worker *worker;
+    struct worker_settings *held;    /* what it began under; counted */
+    const struct settings *settings; /* its settings */
     struct request *previous, *next; /* worker->requests; `next` also links worker->spare */
     size_t stage;                    /* index of the stage that runs or waits */
     uint64_t started_us;             /* monotonic */
@@ -44,9 +46,10 @@ struct request {
     struct openapi_route route;
     const struct handler_binding *binding; /* NULL before the route is known */
     const struct openapi_value *values;
-    const struct principal *principal; /* a reference is held; NULL: none */
-    const struct limit_tier *tier;
-    const char *tier_header; /* RateLimit-Policy */
+    const struct principal *principal;   /* a reference is held; NULL: none */
+    const struct limit_tier *tier;       /* NULL: no principal, or not yet */
+    const struct config_tier *allowance; /* the same, as it is configured: pages, budgets, quotas */
+    const char *tier_header;             /* RateLimit-Policy */
     struct limit_verdict verdict;
     bool has_verdict;
     enum rows_format format;

@@ -161,7 +161,7 @@ static void add_lag(struct request *request)
 
 static void add_cors(struct request *request)
 {
-    const char *const *origins = request->worker->server->config->cors.origins;
+    const char *const *origins = request->settings->config->cors.origins;
     if (origins[0] == NULL)
         return;
     add_header(request, H2O_TOKEN_VARY, H2O_STRLIT("Origin"));

@@ -12,8 +12,9 @@
 #include "api/replica.h"
 #include "api/request.h"
 #include "api/session_owners.h"
+#include "api/sockets.h"
 #include "audit/request_log.h"
-#include "base/file.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "openapi/embedded.h"
@@ -21,7 +22,8 @@
 #define SECRET_CEILING 65536
 #define CURSOR_KEY_MINIMUM 32
 #define RETRY_MS 500         /* between two tries to reach the database at the start */
-#define FORGET_MS 10000      /* a dataset that nobody asked for this long is not watched any more */
+#define LEAVE_MS 1000        /* until those who are connected must have heard that another process serves */
+#define READY_MS 30000       /* until a process that takes over must be ready */
 #define SESSIONS 20000       /* resumable uploads, open and ended, of all customers */
 #define LIMITER_KEYS 1000000 /* of the process' own store */
 
@@ -77,38 +79,7 @@ enum status server_login(const struct config *config, const struct buffer *passw
     return postgres_resolve(login, resolved, failure);
 }
 
-/* OpenSSL reads the key itself and asks for no mode. */
-static enum status make_tls(struct server *server, struct failure *failure)
-{
-    const struct config *config = server->config;
-    struct buffer key;
-    buffer_init(&key, SECRET_CEILING);
-    enum status status = file_read_secret(config->server.tls_key, &key, failure);
-    if (key.data != NULL)
-        explicit_bzero(key.data, key.size);
-    buffer_free(&key);
-    return status == STATUS_OK ? listener_tls(config->server.tls_certificate, config->server.tls_key,
-                                              config->server.tls_minimum, &server->tls, failure)
-                               : status;
-}
-
 /* The contract and its handlers. */
-
-static enum status set_weights(struct server *server, struct failure *failure)
-{
-    const struct config *config = server->config;
-    for (size_t i = 0; i < config->limits.weight_count; i++) {
-        const struct openapi_operation *operation =
-            openapi_operation_by_id(server->contract, text_from_string(config->limits.weights[i].operation));
-        if (operation == NULL)
-            return failure_set(failure, STATUS_INVALID,
-                               "%s: limits.weights.%s: the contract has no such operation; its operationIds stand in "
-                               "openapi/openapi.yaml",
-                               config->path, config->limits.weights[i].operation);
-        server->bindings[operation->index].weight = config->limits.weights[i].weight;
-    }
-    return STATUS_OK;
-}
 
 static enum status load_contract(struct server *server, const struct handler *const *handlers, size_t count,
                                  struct failure *failure)
@@ -116,7 +87,7 @@ static enum status load_contract(struct server *server, const struct handler *co
     enum status status = openapi_load("openapi.yaml", embedded_contract(), &server->contract, failure);
     if (status == STATUS_OK)
         status = handler_bind(server->contract, handlers, count, &server->bindings, failure);
-    return status == STATUS_OK ? set_weights(server, failure) : status;
+    return status;
 }
 
 /* The database. */
@@ -244,93 +215,6 @@ static enum status make_jobs(struct server *server, struct failure *failure)
                : failure_set(failure, STATUS_FAILED, "out of memory or threads for jobs.threads");
 }
 
-/* Limits. */
-
-static void name_policy(struct limit_tier *tier, struct limit_policy *policy, const char *name)
-{
-    int taken = 0;
-    for (size_t i = 0; i < tier->count; i++)
-        taken += strncmp(tier->policies[i].name, name, strlen(name)) == 0;
-    if (taken == 0)
-        snprintf(policy->name, sizeof(policy->name), "%s", name);
-    else
-        snprintf(policy->name, sizeof(policy->name), "%s%d", name, taken + 1);
-}
-
-static void add_rate(struct limit_tier *tier, const struct config_rate *rate)
-{
-    struct limit_policy *policy = &tier->policies[tier->count];
-    name_policy(tier, policy, rate->window_ms == 1000 ? "second" : rate->window_ms == 60000 ? "minute" : "hour");
-    policy->tokens = rate->tokens;
-    policy->window_ms = rate->window_ms;
-    policy->burst = rate->burst;
-    tier->count++;
-}
-
-static void add_quota(struct limit_tier *tier, const struct config_quota *quota)
-{
-    struct limit_policy *policy = &tier->policies[tier->count];
-    name_policy(tier, policy, quota->per_month ? "month" : "day");
-    policy->tokens = quota->limit;
-    policy->period = quota->per_month ? LIMIT_MONTH : LIMIT_DAY;
-    tier->count++;
-}
-
-/* draft-ietf-httpapi-ratelimit-headers: q is the quota, w its window in seconds; burst is ours. */
-static void write_tier_header(const struct limit_tier *tier, char *out, size_t size)
-{
-    size_t at = 0;
-    out[0] = '\0';
-    for (size_t i = 0; i < tier->count && at < size; i++) {
-        const struct limit_policy *policy = &tier->policies[i];
-        const char *comma = i != 0 ? ", " : "";
-        if (policy->period == LIMIT_NONE)
-            at += (size_t)snprintf(out + at, size - at, "%s\"%s\";q=%llu;w=%llu;burst=%llu", comma, policy->name,
-                                   (unsigned long long)policy->tokens, (unsigned long long)policy->window_ms / 1000,
-                                   (unsigned long long)policy->burst);
-        else
-            at += (size_t)snprintf(out + at, size - at, "%s\"%s\";q=%llu;w=%u", comma, policy->name,
-                                   (unsigned long long)policy->tokens, policy->period == LIMIT_DAY ? 86400u : 2678400u);
-    }
-}
-
-static enum status make_tiers(struct server *server, struct failure *failure)
-{
-    const struct config *config = server->config;
-    size_t count = config->limits.tier_count;
-    server->tiers = calloc(count + 1, sizeof(*server->tiers));
-    server->tier_headers = calloc(count + 1, sizeof(*server->tier_headers));
-    server->limiter_store = limiter_store_create(LIMITER_KEYS);
-    if (server->tiers == NULL || server->tier_headers == NULL || server->limiter_store == NULL)
-        return failure_set(failure, STATUS_FAILED, "out of memory");
-    for (size_t i = 0; i < count; i++) {
-        const struct config_tier *from = &config->limits.tiers[i];
-        struct limit_tier *tier = &server->tiers[i];
-        snprintf(tier->name, sizeof(tier->name), "%s", from->name);
-        for (size_t k = 0; k < from->rate_count; k++)
-            add_rate(tier, &from->rates[k]);
-        for (size_t k = 0; k < from->quota_count; k++)
-            add_quota(tier, &from->quotas[k]);
-        write_tier_header(tier, server->tier_headers[i], sizeof(server->tier_headers[i]));
-    }
-    snprintf(server->address_tier.name, sizeof(server->address_tier.name), "address");
-    if (config->limits.has_address)
-        add_rate(&server->address_tier, &config->limits.address);
-    return STATUS_OK;
-}
-
-const struct limit_tier *server_tier(const struct server *server, struct text name, const char **header)
-{
-    if (name.data == NULL)
-        name = text_from_string(server->config->limits.default_tier);
-    for (size_t i = 0; i < server->config->limits.tier_count; i++)
-        if (text_equal(name, text_from_string(server->tiers[i].name))) {
-            *header = server->tier_headers[i];
-            return &server->tiers[i];
-        }
-    return NULL;
-}
-
 /* HTTP. */
 
 static void configure_http(struct server *server)
@@ -351,9 +235,10 @@ static void configure_http(struct server *server)
 static enum status make_workers(struct server *server, struct failure *failure)
 {
     /* The workers share the port, and so would another process of this user: half of the calls would go there. */
+    const struct config_address *address = &server->config->server.listen;
     enum status free_status = http_guard_check(failure);
-    if (free_status == STATUS_OK)
-        free_status = listener_check_free(&server->config->server.listen, failure);
+    if (free_status == STATUS_OK && !sockets_has(server->sockets, address))
+        free_status = listener_check_free(address, failure);
     if (free_status != STATUS_OK)
         return free_status;
     server->workers = calloc(server->config->server.workers, sizeof(struct worker *));
@@ -369,27 +254,32 @@ static enum status make_workers(struct server *server, struct failure *failure)
     return STATUS_OK;
 }
 
-enum status server_create(const struct config *config, const struct handler *const *handlers, size_t handler_count,
-                          bool (*keep_waiting)(void), struct server **out, struct failure *failure)
+static enum status make_settings(struct server *server, struct failure *failure)
+{
+    const struct settings_order order = {.config = server->config, .contract = server->contract};
+    server->limiter_store = limiter_store_create(LIMITER_KEYS);
+    if (server->limiter_store == NULL)
+        return failure_set(failure, STATUS_FAILED, "out of memory");
+    enum status status = settings_create(&order, &server->settings, failure);
+    if (status == STATUS_OK)
+        server->datasets = server->settings->datasets;
+    return status;
+}
+
+enum status server_create(const struct config *config, struct sockets *sockets, const struct handler *const *handlers,
+                          size_t handler_count, bool (*keep_waiting)(void), struct server **out,
+                          struct failure *failure)
 {
     struct server *server = calloc(1, sizeof(*server));
     if (server == NULL)
         return failure_set(failure, STATUS_FAILED, "out of memory");
     server->config = config;
-    server->datasets = (struct datasets_options){.schemas = config->warehouse.schemas,
-                                                 .schema_count = config->warehouse.schema_count,
-                                                 .overrides = config->warehouse.overrides,
-                                                 .override_count = config->warehouse.override_count,
-                                                 .memory = config->warehouse.catalog_memory,
-                                                 .check_ms = config->warehouse.catalog_check_ms,
-                                                 .forget_ms = FORGET_MS};
+    server->sockets = sockets;
     enum status status = load_contract(server, handlers, handler_count, failure);
     if (status == STATUS_OK)
         status = read_secrets(server, failure);
-    if (status == STATUS_OK && config->server.tls_certificate != NULL)
-        status = make_tls(server, failure);
     if (status == STATUS_OK)
-        status = make_tiers(server, failure);
+        status = make_settings(server, failure);
     if (status == STATUS_OK && strcmp(config->log.requests, "off") != 0)
         status = request_sink_create(config->log.requests, &server->sink, failure);
     if (status == STATUS_OK && config->audit.folder != NULL)
@@ -412,11 +302,29 @@ enum status server_create(const struct config *config, const struct handler *con
         status = server_keeper_create(server, &server->keeper, failure);
     if (status == STATUS_OK && config->server.ingest.listen.text != NULL)
         status = ingest_create(server, &server->ingest, failure);
+    if (status == STATUS_OK)
+        status = sockets_check(sockets, failure);
     if (status != STATUS_OK) {
         server_destroy(server);
         return status;
     }
     *out = server;
+    return STATUS_OK;
+}
+
+/* The process before goes when this one says that it serves: nobody shall be told in between that nobody does. */
+static enum status await_readiness(struct server *server, struct failure *failure)
+{
+    const struct timespec moment = {0, 10000000L};
+    uint64_t end_us = clock_monotonic_us() + READY_MS * 1000;
+    while (!control_is_ready(server->control)) {
+        if (clock_monotonic_us() > end_us)
+            return failure_set(failure, STATUS_FAILED,
+                               "not ready after %d s: a lane, the audit log or what is revoked, as /readyz would say; "
+                               "the process before goes on",
+                               READY_MS / 1000);
+        nanosleep(&moment, NULL);
+    }
     return STATUS_OK;
 }
 
@@ -429,12 +337,34 @@ enum status server_start(struct server *server, struct failure *failure)
         status = ingest_start(server->ingest, failure);
     if (status == STATUS_OK)
         atomic_store_explicit(&server->serving, true, memory_order_release);
+    if (status == STATUS_OK && sockets_shared(server->sockets))
+        status = await_readiness(server, failure);
+    if (status == STATUS_OK)
+        control_serve(server->control);
     return status;
+}
+
+void server_hand_over(struct server *server)
+{
+    const struct timespec moment = {0, 10000000L};
+    uint32_t wait_ms = server->config->server.drain_delay_ms;
+    atomic_store(&server->handed_over, true);
+    control_leave(server->control);
+    if (server->ingest != NULL)
+        ingest_leave(server->ingest);
+    for (size_t i = 0; i < server->worker_count; i++)
+        worker_leave(server->workers[i]);
+    uint64_t end_us = clock_monotonic_us() + (wait_ms > LEAVE_MS ? wait_ms : LEAVE_MS) * (uint64_t)1000;
+    do
+        nanosleep(&moment, NULL);
+    while (clock_monotonic_us() < end_us &&
+           (atomic_load(&server->connections) != 0 ||
+            (server->ingest != NULL && ingest_statistics(server->ingest).connections != 0)));
 }
 
 void server_drain(struct server *server)
 {
-    uint32_t delay_ms = server->config->server.drain_delay_ms;
+    uint32_t delay_ms = atomic_load(&server->handed_over) ? 0 : server->config->server.drain_delay_ms;
     struct timespec delay = {delay_ms / 1000, (long)(delay_ms % 1000) * 1000000L};
     atomic_store(&server->draining, true);
     while (nanosleep(&delay, &delay) != 0)
@@ -479,12 +409,9 @@ void server_destroy(struct server *server)
     limiter_store_destroy(server->limiter_store);
     if (server->http.hosts != NULL)
         h2o_config_dispose(&server->http);
-    if (server->tls != NULL)
-        SSL_CTX_free(server->tls);
+    settings_free(server->settings); /* no thread is left that would hold them */
     free(server->bindings);
     openapi_free(server->contract);
-    free(server->tiers);
-    free(server->tier_headers);
     free(server->cache_prefix);
     buffer_free(&server->database_password);
     buffer_free(&server->redis_password);

@@ -12,6 +12,7 @@
 #include "api/job_list.h"
 #include "api/server_audit.h"
 #include "api/server_keeper.h"
+#include "api/settings.h"
 #include "api/tasks.h"
 #include "auth/revocations.h"
 #include "auth/tokens.h"
@@ -28,6 +29,7 @@ struct worker;
 struct replicas;
 struct control;
 struct ingest;
+struct sockets;
 
 struct server {
     const struct config *config;
@@ -37,18 +39,15 @@ struct server {
     struct versions *versions;
     struct replicas *replicas; /* NULL: no standby is read from */
     struct summary *summary;
-    struct datasets_options datasets;                 /* borrows from the configuration */
-    struct keys_store *keys[TOKENS_MAX_ISSUERS];      /* as config->auth.issuers; NULL while they are made */
-    struct tokens_issuer issuers[TOKENS_MAX_ISSUERS]; /* the same, as auth/ takes them; borrow from the configuration */
+    struct datasets_options datasets; /* the start's: what it says of schemas holds for good */
+    struct settings *settings; /* a reference: the current ones. The control thread's, before it runs the main one's */
+    struct sockets *sockets;   /* that it listens with; borrowed */
     struct revocations_store *revocations;
     struct limiter_store *limiter_store;
     struct server_audit *audit;   /* NULL: no audit log is configured */
     struct server_keeper *keeper; /* of the audit log; NULL as `audit` */
     struct request_sink *sink;    /* NULL: log.requests is off */
-    char *cache_prefix;        /* of keys in Redis: another release or catalog answers otherwise from the same data */
-    struct limit_tier *tiers;  /* config's, in its order */
-    char (*tier_headers)[256]; /* RateLimit-Policy of each tier */
-    struct limit_tier address_tier;
+    char *cache_prefix; /* of keys in Redis: another release or catalog answers otherwise from the same data */
     struct text cursor_key;
     struct buffer database_password, redis_password, cursor_secret;
     struct buffer login_key;       /* of customers' roles; empty: they have no data of their own here */
@@ -60,7 +59,6 @@ struct server {
     struct spool_space *spool;
     struct sessions *sessions; /* of resumable uploads; NULL as `spool` */
     h2o_globalconf_t http;
-    SSL_CTX *tls; /* NULL: plain */
     struct worker **workers;
     size_t worker_count;
     struct control *control;
@@ -69,20 +67,25 @@ struct server {
     struct address_counts addresses; /* of them */
     atomic_bool serving;             /* versions and workers are made: others may look at them */
     atomic_bool draining;
+    atomic_bool handed_over; /* to a process that is ready: this one's readiness falls no more */
+    atomic_uint reloads, reloads_refused;
 };
 
 /* Reads secrets, the database's catalog and the contract; makes workers and the control thread. Waits for the database
  * as long as `keep_waiting` (polled) says so: a gateway that starts before its database is ordinary. STATUS_INVALID:
  * configuration, contract and database don't fit each other. */
-enum status server_create(const struct config *config, const struct handler *const *handlers, size_t handler_count,
-                          bool (*keep_waiting)(void), struct server **server, struct failure *failure) MUST_CHECK;
-/* Starts the threads; the listeners accept from here on. */
+enum status server_create(const struct config *config, struct sockets *sockets, const struct handler *const *handlers,
+                          size_t handler_count, bool (*keep_waiting)(void), struct server **server,
+                          struct failure *failure) MUST_CHECK;
+/* Starts the threads; the listeners accept from here on. Where another process serves on the same sockets it returns
+ * when this one is ready to do so alone. */
 enum status server_start(struct server *server, struct failure *failure) MUST_CHECK;
 /* Readiness falls, then the listeners close, then requests in flight finish; returns when all threads have ended. */
 void server_drain(struct server *server);
+/* Another process serves on the same sockets: closes them at once. Those who are connected get a moment to hear, with
+ * an answer, that this connection ends; server_drain follows. */
+void server_hand_over(struct server *server);
 void server_destroy(struct server *server);
-/* The tier of a principal; NULL: one that the configuration doesn't know. *header is its RateLimit-Policy. */
-const struct limit_tier *server_tier(const struct server *server, struct text name, const char **header);
 /* How the reader logs in; borrows from the server. Any thread: `password` is as config_secret_read left it. */
 enum status server_login(const struct config *config, const struct buffer *password, struct postgres_resolved *resolved,
                          struct postgres_login *login, struct failure *failure) MUST_CHECK;

@@ -23,8 +23,8 @@ static enum stage_verdict send_preflight(struct request *request)
     struct text allow = arena_copy(&request->arena, text_from_string(request->route.allow));
     h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_ALLOW, NULL, allow.data, allow.size);
     if (request->headers.preflight_method.data != NULL && max_age != NULL &&
-        request->worker->server->config->cors.origins[0] != NULL) {
-        int size = snprintf(max_age, 16, "%u", request->worker->server->config->cors.max_age_s);
+        request->settings->config->cors.origins[0] != NULL) {
+        int size = snprintf(max_age, 16, "%u", request->settings->config->cors.max_age_s);
         h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("access-control-allow-methods"), 0, NULL,
                               allow.data, allow.size);
         h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("access-control-allow-headers"), 0, NULL,
@@ -42,7 +42,7 @@ static enum stage_verdict send_preflight(struct request *request)
 /* What h2o was not shown, what it lets through, and what the contract does not want. */
 static enum stage_verdict check_head(struct request *request)
 {
-    const struct config *config = request->worker->server->config;
+    const struct config *config = request->settings->config;
     h2o_req_t *req = request->h2o;
     const struct http_guard_refusal *refusal = http_guard_refusal(req);
     if (refusal != NULL) {
@@ -155,14 +155,14 @@ static struct text address_key(const struct request *request, char out[64])
 
 static enum stage_verdict stage_address_limit(struct request *request)
 {
-    const struct config *config = request->worker->server->config;
+    const struct config *config = request->settings->config;
     char key[64];
     if (!request->resumed) {
         if (!config->limits.has_address ||
             config_networks_contain(&config->limits.address_exempt, (struct sockaddr *)&request->peer))
             return STAGE_NEXT;
         request->limit_wait = limiter_check(request->worker->limiter, address_key(request, key),
-                                            &request->worker->server->address_tier, 1, on_limit, request);
+                                            request->settings->address_tier, 1, on_limit, request);
         if (request->limit_wait != NULL)
             return STAGE_WAIT;
     }
@@ -191,7 +191,7 @@ static void on_token(void *context, enum tokens_verdict verdict, const struct pr
 static enum stage_verdict check_revoked(struct request *request)
 {
     const struct server *server = request->worker->server;
-    const struct config *config = server->config;
+    const struct config *config = request->settings->config;
     if (config->auth.revocation_refuses &&
         clock_monotonic_us() / 1000 - revocations_store_confirmed_at(server->revocations) >
             config->auth.revocation_max_age_ms)
@@ -209,7 +209,7 @@ static enum stage_verdict stage_authenticate(struct request *request)
     if (operation->is_public || (operation->optional_auth && request->headers.authorization.data == NULL))
         return STAGE_NEXT;
     if (!request->resumed) {
-        request->token_wait = tokens_verify(request->worker->tokens, request->headers.authorization,
+        request->token_wait = tokens_verify(request->held->tokens, request->headers.authorization,
                                             request->arrived_us / 1000000, on_token, request);
         if (request->token_wait != NULL)
             return STAGE_WAIT;
@@ -229,14 +229,18 @@ static enum stage_verdict stage_customer_limit(struct request *request)
         return STAGE_NEXT;
     if (!request->resumed) {
         char key[9 + 64] = "customer:";
-        request->tier = server_tier(request->worker->server, principal->tier, &request->tier_header);
-        if (request->tier == NULL)
+        size_t tier = settings_tier_index(request->settings, principal->tier);
+        if (tier == SIZE_MAX)
             return problem_send(request, PROBLEM_UNKNOWN_TIER,
                                 "the token claims a tier that is not configured here; ask the operator");
+        request->tier = request->settings->tiers[tier].limit;
+        request->tier_header = request->settings->tiers[tier].header;
+        request->allowance = &request->settings->config->limits.tiers[tier];
         size_t size = principal->customer.size < 64 ? principal->customer.size : 64; /* claims end at 41 */
         memcpy(key + 9, principal->customer.data, size);
-        request->limit_wait = limiter_check(request->worker->limiter, text_of(key, 9 + size), request->tier,
-                                            request->binding->weight, on_limit, request);
+        request->limit_wait =
+            limiter_check(request->worker->limiter, text_of(key, 9 + size), request->tier,
+                          request->settings->weights[request->binding->operation->index], on_limit, request);
         if (request->limit_wait != NULL)
             return STAGE_WAIT;
     }

@@ -129,24 +129,21 @@ static enum status create_redis(struct worker *worker, struct failure *failure)
 static enum status create_subjects(struct worker *worker, struct failure *failure)
 {
     const struct config *config = worker->server->config;
-    struct tokens_options tokens = {worker->server->issuers, config->auth.issuer_count, config->auth.leeway_s,
-                                    config->auth.max_lifetime_s, config->auth.cache};
     struct limiter_options limiter = {worker->redis, config->redis.prefix, worker->server->limiter_store,
                                       config->limits.instances, LIMIT_KEYS};
     struct cache_options cache = {config->cache.memory, config->cache.ttl_ms, config->cache.stale_ms, worker->redis,
                                   worker->server->cache_prefix};
-    worker->tokens = tokens_create(worker->loop, worker->server->keys, &tokens);
     worker->revocations = revocations_view_create(worker->server->revocations);
     worker->limiter = limiter_create(worker->loop, &limiter);
     worker->cache = cache_create(worker->loop, &cache);
     struct cache_options answers = {config->cache.answers, config->cache.ttl_ms, config->cache.stale_ms, NULL, NULL};
     worker->answers = config->cache.answers != 0 ? cache_create(worker->loop, &answers) : NULL;
-    worker->datasets = datasets_create(worker->loop, worker->describe, &worker->server->datasets);
+    worker->current = worker_settings_create(worker, worker->server->settings, NULL);
     worker->verdicts = verdicts_create(VERDICTS);
     worker->gone = gone_create(worker->loop);
     worker->request_log = request_log_create(worker->loop, worker->server->sink);
-    if (worker->tokens == NULL || worker->revocations == NULL || worker->limiter == NULL || worker->cache == NULL ||
-        worker->gone == NULL || worker->request_log == NULL || worker->datasets == NULL || worker->verdicts == NULL ||
+    if (worker->current == NULL || worker->revocations == NULL || worker->limiter == NULL || worker->cache == NULL ||
+        worker->gone == NULL || worker->request_log == NULL || worker->verdicts == NULL ||
         (config->cache.answers != 0 && worker->answers == NULL))
         return failure_set(failure, STATUS_FAILED, "out of memory or descriptors while worker %u was made",
                            worker->index);
@@ -174,8 +171,11 @@ static enum status create_listener(struct worker *worker, struct failure *failur
     bool counts = config->server.max_connections_per_address != 0 && !config->server.proxy_protocol;
     struct listener_options options = {
         .address = &config->server.listen,
+        .sockets = worker->server->sockets,
+        .index = worker->index,
+        .of = config->server.workers,
         .share_port = true,
-        .tls = worker->server->tls,
+        .tls = worker->server->settings->tls,
         .proxies = config->server.proxy_protocol ? &config->server.trusted_proxies : NULL,
         .connections = &worker->server->connections,
         .max_connections = config->server.max_connections,
@@ -223,7 +223,8 @@ enum status worker_create(struct server *server, unsigned index, struct worker *
  * into that thread's own memory in them: it closes them, unless it never ran. */
 static void close_connections(struct worker *worker)
 {
-    datasets_destroy(worker->datasets);
+    worker_settings_unref(worker->prepared);
+    worker_settings_unref(worker->current);
     postgres_destroy(worker->fast);
     postgres_destroy(worker->scan);
     postgres_destroy(worker->describe);
@@ -236,7 +237,7 @@ static void close_connections(struct worker *worker)
     cache_destroy(worker->cache);
     cache_destroy(worker->answers);
     redis_destroy(worker->redis);
-    worker->datasets = NULL;
+    worker->prepared = worker->current = NULL;
     worker->fast = worker->scan = worker->describe = NULL;
     worker->customers = NULL;
     worker->limiter = NULL;
@@ -256,7 +257,6 @@ void worker_destroy(struct worker *worker)
         return;
     listener_destroy(worker->listener);
     close_connections(worker);
-    tokens_destroy(worker->tokens);
     revocations_view_destroy(worker->revocations);
     verdicts_destroy(worker->verdicts);
     gone_destroy(worker->gone);
@@ -294,9 +294,9 @@ static void publish(struct worker *worker)
     metrics->cache = cache_statistics(worker->cache);
     if (worker->answers != NULL)
         metrics->answers = cache_statistics(worker->answers);
-    metrics->datasets = datasets_statistics(worker->datasets);
+    metrics->datasets = datasets_statistics(worker->current->datasets);
     metrics->limiter = limiter_statistics(worker->limiter);
-    metrics->tokens = tokens_statistics(worker->tokens);
+    metrics->tokens = tokens_statistics(worker->current->tokens);
     if (worker->audit != NULL) {
         struct audit_statistics audit = audit_log_statistics(worker->audit);
         metrics->audit_configured = true;
@@ -350,10 +350,71 @@ static void judge_reader(struct request *request, uint64_t wanted)
 static void on_sweep(struct loop_timer *timer)
 {
     struct worker *worker = H2O_STRUCT_FROM_MEMBER(struct worker, sweep_timer, timer);
-    uint64_t wanted = worker->server->config->server.min_send_rate * SWEEP_MS * SWEEPS_OF_GRACE / 1000;
-    for (struct request *request = worker->requests; request != NULL; request = request->next)
-        judge_reader(request, wanted);
+    for (struct request *request = worker->requests; request != NULL; request = request->next) {
+        uint64_t rate = request->settings->config->server.min_send_rate;
+        if (rate != 0)
+            judge_reader(request, rate * SWEEP_MS * SWEEPS_OF_GRACE / 1000);
+    }
     loop_timer_start(worker->loop, timer, SWEEP_MS, on_sweep);
+}
+
+/* What is in flight, and what comes on the connections that are open, is answered and then closed. */
+static void on_leave(struct loop_message *message)
+{
+    struct worker *worker = H2O_STRUCT_FROM_MEMBER(struct worker, leave_message, message);
+    listener_stop(worker->listener);
+    worker->context.shutdown_requested = 1;
+    for (const struct request *request = worker->requests; request != NULL; request = request->next)
+        request->h2o->http1_is_persistent = 0;
+}
+
+static void prepare(struct worker *worker, struct settings *settings)
+{
+    worker->prepared = worker_settings_create(worker, settings, worker->current);
+}
+
+static void commit(struct worker *worker)
+{
+    struct worker_settings *before = worker->current;
+    worker->current = worker->prepared;
+    worker->prepared = NULL;
+    const struct settings *settings = worker->current->settings;
+    listener_set_tls(worker->listener, settings->tls);
+    limiter_set_instances(worker->limiter, settings->config->limits.instances);
+    cache_set_ttl(worker->cache, settings->config->cache.ttl_ms);
+    if (worker->answers != NULL)
+        cache_set_ttl(worker->answers, settings->config->cache.ttl_ms);
+    worker_settings_unref(before);
+}
+
+static void on_order(struct loop_message *message)
+{
+    struct worker *worker = H2O_STRUCT_FROM_MEMBER(struct worker, order.message, message);
+    if (worker->order.settings != NULL) {
+        prepare(worker, worker->order.settings);
+    } else if (worker->order.commits) {
+        commit(worker);
+    } else {
+        worker_settings_unref(worker->prepared);
+        worker->prepared = NULL;
+    }
+    sem_post(worker->order.done);
+}
+
+static void give_order(struct worker *worker, struct settings *settings, bool commits, sem_t *done)
+{
+    worker->order = (struct worker_order){{NULL, on_order}, settings, commits, done};
+    loop_post(worker->loop, &worker->order.message);
+}
+
+void worker_prepare(struct worker *worker, struct settings *settings, sem_t *done)
+{
+    give_order(worker, settings, false, done);
+}
+
+void worker_commit(struct worker *worker, bool really, sem_t *done)
+{
+    give_order(worker, NULL, really, done);
 }
 
 /* Readiness has fallen by now: nothing new is sent here. What is idle ends, what is in flight is finished. */
@@ -392,8 +453,7 @@ static void *run(void *context)
     pthread_setname_np(pthread_self(), name);
     listener_start(worker->listener);
     on_publish(&worker->publish_timer);
-    if (worker->server->config->server.min_send_rate != 0)
-        on_sweep(&worker->sweep_timer);
+    on_sweep(&worker->sweep_timer);
     while (!worker->stopping)
         loop_turn(worker->loop, 1000);
     run_until(worker, loop_now_ms(worker->loop) + worker->server->config->server.drain_timeout_ms);
@@ -436,6 +496,12 @@ void worker_stop(struct worker *worker)
 {
     worker->stop_message.on_message = on_stop;
     loop_post(worker->loop, &worker->stop_message);
+}
+
+void worker_leave(struct worker *worker)
+{
+    worker->leave_message.on_message = on_leave;
+    loop_post(worker->loop, &worker->leave_message);
 }
 
 void worker_join(struct worker *worker)

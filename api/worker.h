@@ -5,12 +5,14 @@
 
 #include <h2o.h>
 #include <pthread.h>
+#include <semaphore.h>
 
 #include "api/gone.h"
 #include "api/listener.h"
 #include "api/metrics.h"
 #include "api/replica.h"
 #include "api/server.h"
+#include "api/worker_settings.h"
 #include "audit/log.h"
 #include "audit/request_log.h"
 #include "auth/tokens.h"
@@ -39,13 +41,13 @@ struct worker {
     struct postgres *describe;               /* questions to the catalog: they delay no look-up */
     struct customers *customers;             /* NULL: customers have no data of their own here */
     struct redis *redis;                     /* NULL: not configured */
-    struct tokens *tokens;
+    struct worker_settings *current;         /* what requests begin under */
+    struct worker_settings *prepared;        /* of a reload that other workers are not ready for yet; NULL: none */
     struct revocations_view *revocations;
     struct limiter *limiter;
     struct cache *cache;
     struct cache *answers;        /* encoded answers of datasets, in memory only; NULL: none are kept */
     uint64_t asked[WORKER_ASKED]; /* hashes of questions that were asked lately, each in its place */
-    struct datasets *datasets;
     struct verdicts *verdicts;
     struct gone *gone;
     struct metrics metrics;
@@ -58,7 +60,13 @@ struct worker {
     uint64_t next_request;
     atomic_size_t ingested; /* connections of the ingest listener whose threads may still post to this loop */
     struct loop_timer publish_timer, sweep_timer;
-    struct loop_message stop_message;
+    struct loop_message stop_message, leave_message;
+    struct worker_order {
+        struct loop_message message;
+        struct settings *settings; /* worker_prepare's; NULL: worker_commit's */
+        bool commits;
+        sem_t *done;
+    } order;
     bool stopping, started;
     pthread_mutex_t published_lock;
     struct metrics published; /* under the lock */
@@ -73,6 +81,13 @@ enum status worker_start(struct worker *worker, struct failure *failure) MUST_CH
 /* Any thread: stop accepting, finish what is in flight (drain_timeout at most), end the thread. */
 void worker_stop(struct worker *worker);
 void worker_join(struct worker *worker);
+/* Any thread: another process serves on the same sockets now. Takes no more connections; those that are there end with
+ * their next answer. worker_stop follows. */
+void worker_leave(struct worker *worker);
+/* Any thread, one at a time: makes what `settings` need, on the worker's thread; *done is posted then, and
+ * worker->prepared is NULL if memory ran out. Then worker_commit: requests begin under them, or they are forgotten. */
+void worker_prepare(struct worker *worker, struct settings *settings, sem_t *done);
+void worker_commit(struct worker *worker, bool really, sem_t *done);
 void worker_destroy(struct worker *worker);
 /* Any thread: adds the counters published last to *sum. */
 void worker_add_metrics(struct worker *worker, struct metrics *sum);

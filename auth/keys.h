@@ -36,6 +36,10 @@ struct keys_options {
 enum status keys_store_create(struct loop *loop, const struct keys_options *options, struct keys_store **store,
                               struct failure *failure) MUST_CHECK;
 void keys_store_destroy(struct keys_store *store);
+/* The same keys now. */
+bool keys_store_same(struct keys_store *a, struct keys_store *b);
+/* Subscribers, or a message on its way to the store or from it: it can't be destroyed yet. The loop's thread. */
+bool keys_store_awaited(struct keys_store *store);
 /* Any thread: the set of this moment, counted for the caller. */
 struct keys *keys_store_current(struct keys_store *store);
 void keys_unref(struct keys *keys);

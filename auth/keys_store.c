@@ -417,6 +417,24 @@ struct keys *keys_store_current(struct keys_store *store)
     return keys;
 }
 
+bool keys_store_same(struct keys_store *a, struct keys_store *b)
+{
+    struct keys *of_a = keys_store_current(a), *of_b = keys_store_current(b);
+    bool same = keys_equal(of_a, of_b);
+    keys_unref(of_a);
+    keys_unref(of_b);
+    return same;
+}
+
+bool keys_store_awaited(struct keys_store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    bool demanded = store->fetching && store->fetch == NULL; /* on_demand is to come */
+    bool awaited = store->subscriptions != NULL || demanded;
+    pthread_mutex_unlock(&store->lock);
+    return awaited;
+}
+
 struct keys_statistics keys_store_statistics(struct keys_store *store)
 {
     pthread_mutex_lock(&store->lock);

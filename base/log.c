@@ -125,6 +125,11 @@ static bool start_thread(struct buffer *writing)
     return started;
 }
 
+void log_set_level(enum log_level level)
+{
+    atomic_store(&the_log.level, (int)level);
+}
+
 void log_start(int fd, enum log_level level)
 {
     static struct buffer writing; /* the thread's, from here on */

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 
 static int notify_fd = -1;
+static char notify_path[sizeof(((struct sockaddr_un *)NULL)->sun_path)]; /* "": none */
 
 void notify_open(void)
 {
@@ -24,6 +25,7 @@ void notify_open(void)
         return;
     }
     memcpy(address.sun_path, path, size + 1);
+    memcpy(notify_path, path, size + 1);
     if (path[0] == '@')
         address.sun_path[0] = '\0';
     unsetenv("NOTIFY_SOCKET");
@@ -57,6 +59,18 @@ void notify_reloading(void)
 void notify_stopping(void)
 {
     tell("STOPPING=1\nSTATUS=finishing what is in flight");
+}
+
+void notify_main_process(int pid)
+{
+    char state[32];
+    snprintf(state, sizeof(state), "MAINPID=%d", pid);
+    tell(state);
+}
+
+const char *notify_address(void)
+{
+    return notify_fd >= 0 ? notify_path : NULL;
 }
 
 void notify_close(void)

@@ -8,6 +8,10 @@ void notify_open(void);
 void notify_ready(void);     /* serving; after a reload too */
 void notify_reloading(void); /* until notify_ready */
 void notify_stopping(void);
+/* Another process is the service from here on. */
+void notify_main_process(int pid);
+/* What NOTIFY_SOCKET said, for that process; NULL: nothing. */
+const char *notify_address(void);
 void notify_close(void);
 
 #endif

@@ -112,6 +112,11 @@ struct cache *cache_create(struct loop *loop, const struct cache_options *option
     return cache;
 }
 
+void cache_set_ttl(struct cache *cache, uint32_t ttl_ms)
+{
+    cache->options.ttl_ms = ttl_ms;
+}
+
 void cache_destroy(struct cache *cache)
 {
     if (cache == NULL)

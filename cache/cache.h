@@ -16,6 +16,8 @@ struct cache_options {
 };
 struct cache *cache_create(struct loop *loop, const struct cache_options *options);
 void cache_destroy(struct cache *cache);
+/* For entries that are asked for from now on. */
+void cache_set_ttl(struct cache *cache, uint32_t ttl_ms);
 
 /* Immutable, counted (this worker's thread only). `payload` is opaque to the cache. */
 struct cache_entry {

@@ -32,11 +32,9 @@ static struct make *create(struct request *request, enum make_kind kind)
     make->kind = kind;
     make->name = arena_copy(&make->task.arena, request_value(request, BY_NAME)->text);
     make->budget = relations_budget(request, false);
-    if (request->tier != NULL) {
-        const struct server *server = request->worker->server;
-        const struct config_tier *tier = &server->config->limits.tiers[request->tier - server->tiers];
-        make->quota_bytes = tier->upload_bytes;
-        make->quota_relations = tier->upload_relations;
+    if (request->allowance != NULL) {
+        make->quota_bytes = request->allowance->upload_bytes;
+        make->quota_relations = request->allowance->upload_relations;
     }
     if (make->name.data != NULL)
         return make;

@@ -92,7 +92,7 @@ static void keep_listed(struct request *request, const struct datasets_place *pl
 {
     struct contract *contract = request->handler_state;
     struct buffer name;
-    if (contract->count == request->worker->server->config->warehouse.document_limit)
+    if (contract->count == request->settings->config->warehouse.document_limit)
         return;
     struct listed *listed = &contract->datasets[contract->count];
     buffer_init(&name, 4096);
@@ -136,15 +136,14 @@ static void on_list_done(void *context, const struct postgres_error *error)
 static enum stage_verdict ask_list(struct request *request, struct contract *contract)
 {
     static const struct postgres_handlers handlers = {on_list, on_list_done};
-    const struct server *server = request->worker->server;
     contract->places = named_places(request, &contract->place_count);
-    contract->datasets =
-        arena_calloc(&request->arena, server->config->warehouse.document_limit + 1, sizeof(*contract->datasets));
-    enum status status =
-        contract->places == NULL || contract->datasets == NULL
-            ? STATUS_TOO_LARGE
-            : datasets_list_parameters(contract->places, contract->place_count, 0, TEXT_NONE,
-                                       server->config->warehouse.document_limit, &request->arena, contract->values);
+    contract->datasets = arena_calloc(&request->arena, request->settings->config->warehouse.document_limit + 1,
+                                      sizeof(*contract->datasets));
+    enum status status = contract->places == NULL || contract->datasets == NULL
+                             ? STATUS_TOO_LARGE
+                             : datasets_list_parameters(contract->places, contract->place_count, 0, TEXT_NONE,
+                                                        request->settings->config->warehouse.document_limit,
+                                                        &request->arena, contract->values);
     struct postgres_call call = {.statement = datasets_list_statement(), .parameters = contract->values, .whole = true};
     if (status == STATUS_OK)
         status = execute_ask(request, request->worker->scan, &call, &handlers);
@@ -214,7 +213,7 @@ static enum stage_verdict write_parts(struct request *request, struct contract *
         }
         const struct listed *listed = &contract->datasets[contract->at];
         request->dataset_wait =
-            datasets_get(request->worker->datasets, listed->place, listed->relation, on_dataset, request);
+            datasets_get(request->held->datasets, listed->place, listed->relation, on_dataset, request);
         if (request->dataset_wait != NULL)
             return STAGE_WAIT;
     }
@@ -247,7 +246,7 @@ static enum stage_verdict finish_list(struct request *request, struct contract *
         return problem_send_status(request, contract->status);
     if (contract->part == PART_LIST) {
         contract->part = PART_SHARED;
-        contract->shared.limit = request->worker->server->config->warehouse.document_limit - contract->count;
+        contract->shared.limit = request->settings->config->warehouse.document_limit - contract->count;
         contract->shared.on_share = on_share;
         verdict = shared_begin(request, &contract->shared);
     } else if (contract->part == PART_SHARED) {

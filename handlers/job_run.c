@@ -309,7 +309,6 @@ static struct job *create_job(struct request *request, const struct own_sql *own
     if (job == NULL)
         return NULL;
     struct task *task = &job->own.task.task;
-    const struct server *server = request->worker->server;
     task->run = run;
     task->done = done;
     task->loop = request->worker->loop;
@@ -320,8 +319,8 @@ static struct job *create_job(struct request *request, const struct own_sql *own
     random_uuid(job->known.id);
     job->limit = own->wanted;
     job->offset = own->offset;
-    if (request->tier != NULL)
-        job->quota_bytes = server->config->limits.tiers[request->tier - server->tiers].upload_bytes;
+    if (request->allowance != NULL)
+        job->quota_bytes = request->allowance->upload_bytes;
     if (copy_values(own, job) && sql_checked_copy(&own->checked, &job->own.arena, &job->checked) == STATUS_OK)
         return job;
     problem_send_status(request, STATUS_TOO_LARGE);

@@ -296,10 +296,9 @@ struct load_task *load_order_create(struct request *request, const char *operati
 
 void load_order_quota(const struct request *request, struct load_order *order)
 {
-    const struct server *server = request->worker->server;
-    if (request->tier == NULL)
+    const struct config_tier *tier = request->allowance;
+    if (tier == NULL)
         return;
-    const struct config_tier *tier = &server->config->limits.tiers[request->tier - server->tiers];
     order->quota_bytes = tier->upload_bytes;
     order->quota_relations = tier->upload_relations;
 }

@@ -17,7 +17,7 @@ struct asked {
 
 static const struct config_loadable *find(const struct request *request, struct text dataset)
 {
-    const struct config *config = request->worker->server->config;
+    const struct config *config = request->settings->config;
     for (size_t i = 0; config->database.writer_user != NULL && i < config->warehouse.loadable_count; i++)
         if (text_equal(dataset, text_from_string(config->warehouse.loadable[i].dataset)))
             return &config->warehouse.loadable[i];
@@ -109,9 +109,13 @@ static enum stage_verdict execute(struct request *request)
     if (task == NULL)
         return STAGE_DONE;
     task->order.existing = true;
-    /* The configuration outlives every task. */
-    task->order.schema = text_from_string(loadable->schema);
-    task->order.relation = text_from_string(loadable->table);
+    /* Copies: the task may outlive the request, and its settings with it. */
+    task->order.schema = arena_copy(&task->arena, text_from_string(loadable->schema));
+    task->order.relation = arena_copy(&task->arena, text_from_string(loadable->table));
+    if (task->order.schema.data == NULL || task->order.relation.data == NULL) {
+        load_order_free(task);
+        return problem_send_status(request, STATUS_TOO_LARGE);
+    }
     request->plan = (struct plan){.target = PLAN_WAREHOUSE, .lane = PLAN_COPY, .relation = dataset};
     request->has_plan = true;
     return load_order_start(request, task);

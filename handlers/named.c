@@ -377,6 +377,6 @@ enum stage_verdict named_find(struct request *request, struct named *named)
     if (waiting == NULL)
         return problem_send_status(request, STATUS_TOO_LARGE);
     *waiting = (struct waiting){request, named};
-    request->dataset_wait = datasets_get(request->worker->datasets, &place, relation, on_dataset, waiting);
+    request->dataset_wait = datasets_get(request->held->datasets, &place, relation, on_dataset, waiting);
     return request->dataset_wait != NULL ? STAGE_WAIT : take(request, named);
 }

@@ -148,8 +148,7 @@ enum stage_verdict own_sql_check(struct request *request, struct relations *rela
 
 static void read_page(const struct request *request, struct own_sql *own, const json_t *body)
 {
-    const struct server *server = request->worker->server;
-    uint64_t page = request->tier != NULL ? server->config->limits.tiers[request->tier - server->tiers].page : 0;
+    uint64_t page = request->allowance != NULL ? request->allowance->page : 0;
     const json_t *limit = json_object_get(body, "limit"), *offset = json_object_get(body, "offset");
     own->limit = json_is_integer(limit) ? (uint64_t)json_integer_value(limit) : UINT64_MAX;
     own->offset = json_is_integer(offset) ? (uint64_t)json_integer_value(offset) : 0;

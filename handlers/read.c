@@ -15,14 +15,12 @@ static enum stage_verdict find_dataset(struct request *request, struct read *rea
 enum stage_verdict read_begin(struct request *request, struct read *read)
 {
     struct prefer_mistake mistake;
-    const struct config *config = request->worker->server->config;
+    const struct config_tier *tier = request->allowance;
     request->handler_state = read;
     if (prefer_read(request->headers.prefer, &request->arena, &read->prefer, &mistake) != STATUS_OK)
         return problem_send(request, PROBLEM_BAD_REQUEST, "Prefer: %s", mistake.message);
-    if (request->tier != NULL) {
-        const struct config_tier *tier = &config->limits.tiers[request->tier - request->worker->server->tiers];
+    if (tier != NULL)
         read->budget = (struct rules_budget){tier->budget.cost, tier->budget.rows, tier->budget.bytes};
-    }
     return find_dataset(request, read);
 }
 
@@ -70,8 +68,7 @@ static bool intersect_range(const struct request *request, struct read *read)
 
 static uint64_t page_of(const struct request *request)
 {
-    const struct server *server = request->worker->server;
-    return request->tier != NULL ? server->config->limits.tiers[request->tier - server->tiers].page : 0;
+    return request->allowance != NULL ? request->allowance->page : 0;
 }
 
 static enum stage_verdict bound_page(struct request *request, struct read *read)
@@ -386,7 +383,7 @@ enum stage_verdict read_resume(struct request *request)
 static void plan_again(struct request *request)
 {
     respond_fail(request, TEXT_NONE); /* drops what was gathered */
-    datasets_forget(request->worker->datasets, request->dataset);
+    datasets_forget(request->held->datasets, request->dataset);
     dataset_unref(request->dataset);
     request->dataset = NULL;
     request->rows = 0;

@@ -134,8 +134,8 @@ static enum stage_verdict plan_search(struct request *request)
     read_numbers(request_value(request, BBOX), ask->box, 4);
     read_numbers(request_value(request, NEAR), ask->near, 2);
     ask->limit = request_value(request, LIMIT)->integer;
-    if (ask->limit > (int64_t)server->config->paging.max_limit)
-        ask->limit = (int64_t)server->config->paging.max_limit;
+    if (ask->limit > (int64_t)request->settings->config->paging.max_limit)
+        ask->limit = (int64_t)request->settings->config->paging.max_limit;
     if (ask->has_box && ask->box[1] > ask->box[3])
         return refuse_box(request);
     search->purpose = make_purpose(request);

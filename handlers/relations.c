@@ -192,10 +192,9 @@ bool relations_over_budget(const struct plan_estimate *estimate, const struct ru
 
 struct rules_budget relations_budget(const struct request *request, bool of_jobs)
 {
-    const struct server *server = request->worker->server;
-    if (request->tier == NULL)
+    const struct config_tier *tier = request->allowance;
+    if (tier == NULL)
         return (struct rules_budget){0};
-    const struct config_tier *tier = &server->config->limits.tiers[request->tier - server->tiers];
     const struct config_budget *budget = of_jobs ? &tier->job_budget : &tier->budget;
     return (struct rules_budget){budget->cost, budget->rows, budget->bytes};
 }

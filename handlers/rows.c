@@ -56,9 +56,7 @@ static struct text make_key(struct request *request, const struct read *read)
 {
     const struct request_headers *headers = &request->headers;
     const struct dataset *dataset = request->dataset;
-    const struct config *config = request->worker->server->config;
-    uint64_t page =
-        request->tier != NULL ? config->limits.tiers[request->tier - request->worker->server->tiers].page : 0;
+    uint64_t page = request->allowance != NULL ? request->allowance->page : 0;
     struct {
         uint64_t signature, page;
         uint32_t sizes[KEY_PARTS];
@@ -150,7 +148,7 @@ static bool answered(struct request *request)
 static void keep_answer(struct request *request, struct rows *rows)
 {
     struct worker *worker = request->worker;
-    const struct config *config = worker->server->config;
+    const struct config *config = request->settings->config;
     struct text body = buffer_text(respond_buffer(&request->respond));
     if (worker->answers == NULL || request->plan.cache == PLAN_CACHE_NONE || rows->key.data == NULL ||
         request->respond.started || !replicas_still_hold(request) || request_is_head(request) ||
@@ -313,7 +311,7 @@ static struct text next_target(struct request *request, struct rows *rows)
     read_append_query(&rows->read, without, &target);
     buffer_append_literal(&target, "cursor=");
     cursor_append(&target, request->worker->server->cursor_key, purpose, &rows->next);
-    bool fits = !target.failed && target.size <= request->worker->server->config->server.max_uri;
+    bool fits = !target.failed && target.size <= request->settings->config->server.max_uri;
     struct text kept = fits ? arena_copy(&request->arena, buffer_text(&target)) : TEXT_NONE;
     buffer_free(&target);
     return kept;

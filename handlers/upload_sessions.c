@@ -202,8 +202,7 @@ static bool check_length(struct request *request, uint64_t length)
 {
     const struct server *server = request->worker->server;
     uint64_t most = sessions_most(server->sessions);
-    const struct config_tier *tier =
-        request->tier != NULL ? &server->config->limits.tiers[request->tier - server->tiers] : NULL;
+    const struct config_tier *tier = request->allowance;
     if (tier != NULL && tier->upload_bytes != 0 && tier->upload_bytes < most)
         most = tier->upload_bytes;
     if (length == 0)

@@ -59,6 +59,11 @@ struct limiter *limiter_create(struct loop *loop, const struct limiter_options *
     return limiter;
 }
 
+void limiter_set_instances(struct limiter *limiter, uint32_t instances)
+{
+    limiter->options.instances = instances;
+}
+
 static void drop_queue(struct slot **queue)
 {
     while (*queue != NULL) {

@@ -40,6 +40,8 @@ struct limiter_options {
     size_t max_keys;             /* leases and refusals remembered in this worker */
 };
 struct limiter *limiter_create(struct loop *loop, const struct limiter_options *options);
+/* From the next question to the store on. */
+void limiter_set_instances(struct limiter *limiter, uint32_t instances);
 /* What is left of leases goes back with the next question of another worker, or is lost with the last one. */
 void limiter_destroy(struct limiter *limiter);
 

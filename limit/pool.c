@@ -6,11 +6,13 @@
 #include "base/hash.h"
 #include "base/lru.h"
 #include "limit/key.h"
+#include "limit/tier.h"
 
 #define SHARDS 16
 #define DRAW_MS 20 /* a worker draws for this long: what lies idle at one is missing at another */
 
 struct entry {
+    const struct limit_tier *tier; /* a reference: while the entry is here no other tier has this address */
     struct lease lease;
     uint64_t give;                /* tokens of past leases */
     uint64_t asking, asked_until; /* number of the ask under way (0: none), and how long others wait for it */
@@ -26,6 +28,13 @@ struct pool {
     } shards[SHARDS];
 };
 
+static void release_entry(void *value)
+{
+    struct entry *entry = value;
+    tier_unref(entry->tier);
+    free(entry);
+}
+
 struct pool *pool_create(size_t max_keys)
 {
     struct pool *pool = calloc(1, sizeof(*pool));
@@ -34,7 +43,7 @@ struct pool *pool_create(size_t max_keys)
         return NULL;
     for (size_t i = 0; i < SHARDS; i++) {
         pthread_mutex_init(&pool->shards[i].lock, NULL);
-        pool->shards[i].entries = lru_create(each, each, free);
+        pool->shards[i].entries = lru_create(each, each, release_entry);
         if (pool->shards[i].entries == NULL) {
             pool_destroy(pool);
             return NULL;
@@ -65,6 +74,10 @@ static struct shard *enter(struct pool *pool, const struct pool_key *key, struct
     *entry = lru_get(shard->entries, place, hash);
     if (*entry == NULL) {
         *entry = calloc(1, sizeof(**entry));
+        if (*entry != NULL) {
+            (*entry)->tier = key->tier;
+            tier_ref(key->tier);
+        }
         if (*entry != NULL && !lru_put(shard->entries, place, hash, *entry, 1))
             *entry = NULL;
     }

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "limit/tier.h"
+
 #define MEASURE_MS 50       /* demand is counted anew after this */
 #define LEAST_MEASURE_MS 20 /* a few calls that come together say little of those to come */
 
@@ -15,6 +17,7 @@ struct slot *slot_create(struct limiter *limiter, struct text key, const struct 
     if (key.size != 0)
         memcpy(slot->key, key.data, key.size);
     slot->tier = tier;
+    tier_ref(tier);
     slot->lease_most = bucket_lease(tier, &slot->spacing_us);
     if (slot->lease_most == 0)
         slot->spacing_us = 0;
@@ -29,6 +32,7 @@ static void end(struct slot *slot)
         struct pool_key key = slot_pool_key(slot);
         pool_return(slot->pool, &key, slot->lease.tokens);
     }
+    tier_unref(slot->tier);
     free(slot);
 }
 
