@@ -80,10 +80,9 @@ static void a_path_is_reached_too(void **state)
 
 static void without_a_manager_nothing_is_told(void **state)
 {
-    static const char *const wrong[] = {
-        "", "@", "relative/path", "/nonexistent/socket",
-        "/a/path/that/is/longer/than/the/hundred/and/eight/bytes/that/an/address/of/a/unix/"
-        "socket/may/have/at/most"};
+    static const char *const wrong[] = {"", "@", "relative/path", "/nonexistent/socket",
+                                        ("/a/path/that/is/longer/than/the/hundred/and/eight/bytes/that/an/address/"
+                                         "of/a/unix/socket/may/have/at/most")};
     unsetenv("NOTIFY_SOCKET");
     notify_open();
     notify_ready();
