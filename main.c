@@ -102,102 +102,84 @@ static int check(const struct options *options)
     return status == STATUS_OK ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-/* migrate and customer: as the owner of the database */
+/* migrate, customer and the half of token that revokes: as the owner of the database */
 
-static enum status open_owner(const struct config *config, struct postgres_session **session, struct failure *failure)
+static enum status run_migrate(const struct options *options, const struct config *config,
+                               struct postgres_session *session, struct failure *failure)
 {
-    struct buffer password;
-    struct postgres_resolved resolved;
-    struct postgres_login login;
-    buffer_init(&password, 65536);
-    enum status status = config_secret_read(&config->database.admin_password, &password, failure);
+    (void)options;
+    return migrate_run(config, session, stdout, failure);
+}
+
+static enum status run_erase_subject(const struct options *options, const struct config *config,
+                                     struct postgres_session *session, struct failure *failure)
+{
+    return audit_erase_subject(config, session, options->customer, options->subject, stdout, failure);
+}
+
+static enum status run_customer(const struct options *options, const struct config *config,
+                                struct postgres_session *session, struct failure *failure)
+{
+    return customers_carry_out(config, session, &options->order, stdout, failure);
+}
+
+static enum status run_revocations(const struct options *options, const struct config *config,
+                                   struct postgres_session *session, struct failure *failure)
+{
+    struct revocation_wish wish = options->wish;
+    wish.customer = options->customer;
+    wish.subject = options->subject;
+    return options->token_action == TOKEN_LIST ? revocations_list(session, options->order.json, stdout, failure)
+                                               : revocations_revoke(config, session, &wish, stdout, failure);
+}
+
+/* What `look` (NULL: nothing) has against the command is said before the database is asked for anything. */
+static int as_owner(const struct options *options, const char *command,
+                    enum status (*look)(const struct config *config, const struct customers_order *order,
+                                        struct failure *failure),
+                    enum status (*run)(const struct options *options, const struct config *config,
+                                       struct postgres_session *session, struct failure *failure))
+{
+    struct config *config;
+    struct postgres_session *session = NULL;
+    struct failure failure = {0};
+    if (read_config(options, &config) != STATUS_OK)
+        return EXIT_FAILURE;
+    enum status status = look != NULL ? look(config, &options->order, &failure) : STATUS_OK;
     if (status == STATUS_OK)
-        status = server_login(config, &password, &resolved, &login, failure);
-    if (status == STATUS_OK) {
-        login.user = config->database.admin_user;
-        status = postgres_session_open(&login, session, failure);
-    }
-    buffer_free(&password);
-    return status;
+        status = server_open_owner(config, &session, &failure);
+    if (status == STATUS_OK)
+        status = run(options, config, session, &failure);
+    postgres_session_close(session);
+    config_free(config);
+    return status == STATUS_OK ? EXIT_SUCCESS : fail(command, &failure);
 }
 
 static int migrate(const struct options *options)
 {
-    struct config *config;
-    struct postgres_session *session = NULL;
-    struct failure failure = {0};
-    if (read_config(options, &config) != STATUS_OK)
-        return EXIT_FAILURE;
-    enum status status = open_owner(config, &session, &failure);
-    if (status == STATUS_OK)
-        status = migrate_run(config, session, stdout, &failure);
-    postgres_session_close(session);
-    config_free(config);
-    return status == STATUS_OK ? EXIT_SUCCESS : fail("migrate", &failure);
-}
-
-static int erase_subject(const struct options *options)
-{
-    struct config *config;
-    struct postgres_session *session = NULL;
-    struct failure failure = {0};
-    if (read_config(options, &config) != STATUS_OK)
-        return EXIT_FAILURE;
-    enum status status = open_owner(config, &session, &failure);
-    if (status == STATUS_OK)
-        status = audit_erase_subject(config, session, options->customer, options->subject, stdout, &failure);
-    postgres_session_close(session);
-    config_free(config);
-    return status == STATUS_OK ? EXIT_SUCCESS : fail("customer erase-subject", &failure);
+    return as_owner(options, "migrate", NULL, run_migrate);
 }
 
 static int customer(const struct options *options)
 {
-    if (options->erases)
-        return erase_subject(options);
-    struct config *config;
-    struct postgres_session *session = NULL;
-    struct failure failure = {0};
-    if (read_config(options, &config) != STATUS_OK)
-        return EXIT_FAILURE;
-    enum status status = customers_check(config, &options->order, &failure);
-    if (status == STATUS_OK)
-        status = open_owner(config, &session, &failure);
-    if (status == STATUS_OK)
-        status = customers_carry_out(config, session, &options->order, stdout, &failure);
-    postgres_session_close(session);
-    config_free(config);
-    return status == STATUS_OK ? EXIT_SUCCESS : fail("customer", &failure);
+    return options->erases ? as_owner(options, "customer erase-subject", NULL, run_erase_subject)
+                           : as_owner(options, "customer", customers_check, run_customer);
 }
 
 /* token */
-
-static enum status revocations(const struct options *options, const struct config *config, struct failure *failure)
-{
-    struct postgres_session *session = NULL;
-    struct revocation_wish wish = options->wish;
-    wish.customer = options->customer;
-    wish.subject = options->subject;
-    enum status status = open_owner(config, &session, failure);
-    if (status == STATUS_OK && options->token_action == TOKEN_LIST)
-        status = revocations_list(session, options->order.json, stdout, failure);
-    else if (status == STATUS_OK)
-        status = revocations_revoke(config, session, &wish, stdout, failure);
-    postgres_session_close(session);
-    return status;
-}
 
 static int token(const struct options *options)
 {
     struct config *config;
     struct failure failure = {0};
+    if (options->token_action != TOKEN_PRINT)
+        return as_owner(options, "token", NULL, run_revocations);
     if (read_config(options, &config) != STATUS_OK)
         return EXIT_FAILURE;
     struct mint_order order = options->mint;
     order.customer = options->customer;
     order.subject = options->subject != NULL ? options->subject : options->customer;
-    enum status status = options->token_action == TOKEN_PRINT ? mint_print(config, &order, stdout, &failure)
-                                                              : revocations(options, config, &failure);
+    enum status status = mint_print(config, &order, stdout, &failure);
     config_free(config);
     return status == STATUS_OK ? EXIT_SUCCESS : fail("token", &failure);
 }

@@ -3,16 +3,12 @@
 
 #include "api/audit_admin_private.h"
 #include "api/server.h"
+#include "base/encoding.h"
 #include "base/file.h"
 #include "drivers/postgres_session.h"
 
 #define FILE_CEILING ((size_t)1 << 30)
 #define ANCHORS_MAX ((size_t)10000000)
-
-static int digit_of(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 static bool parse(struct text chain, struct text seq, struct text mac, struct verify_anchor *anchor)
 {
@@ -25,13 +21,7 @@ static bool parse(struct text chain, struct text seq, struct text mac, struct ve
         return false;
     memcpy(anchor->chain, chain.data, chain.size);
     anchor->head.seq = (uint64_t)number;
-    for (size_t i = 0; i < CHAIN_MAC_SIZE; i++) {
-        int high = digit_of(mac.data[2 * i]), low = digit_of(mac.data[2 * i + 1]);
-        if (high < 0 || low < 0)
-            return false;
-        anchor->head.mac[i] = (unsigned char)(high << 4 | low);
-    }
-    return true;
+    return encoding_hex_decode(mac.data, CHAIN_MAC_SIZE, anchor->head.mac);
 }
 
 static bool add(struct audit_anchors *anchors, const struct verify_anchor *anchor)
@@ -115,11 +105,7 @@ enum status audit_anchors_fetch(const struct config *config, const char *folder,
 {
     struct fetching fetching = {.anchors = anchors};
     struct segment_list list = {0};
-    struct buffer password;
-    struct postgres_resolved resolved;
-    struct postgres_login login;
     struct postgres_session *session = NULL;
-    buffer_init(&password, 65536);
     if (config->audit.instance != NULL)
         snprintf(fetching.instance, sizeof(fetching.instance), "%s", config->audit.instance);
     else if (gethostname(fetching.instance, sizeof(fetching.instance) - 1) != 0)
@@ -127,13 +113,7 @@ enum status audit_anchors_fetch(const struct config *config, const char *folder,
     enum status status = segment_list(folder, &list, failure);
     fetching.list = &list;
     if (status == STATUS_OK)
-        status = config_secret_read(&config->database.admin_password, &password, failure);
-    if (status == STATUS_OK)
-        status = server_login(config, &password, &resolved, &login, failure);
-    if (status == STATUS_OK) {
-        login.user = config->database.admin_user;
-        status = postgres_session_open(&login, &session, failure);
-    }
+        status = server_open_owner(config, &session, failure);
     if (status == STATUS_OK)
         status = postgres_session_each(session, "select chain, seq, mac::text from sluice.audit_anchor", 0, NULL,
                                        on_row, &fetching, failure);
@@ -141,8 +121,5 @@ enum status audit_anchors_fetch(const struct config *config, const char *folder,
         failure_set(failure, status, "sluice.audit_anchor holds a row that is no anchor");
     postgres_session_close(session);
     segment_list_free(&list);
-    if (password.data != NULL)
-        hash_wipe(password.data, password.capacity);
-    buffer_free(&password);
     return status;
 }

@@ -245,21 +245,6 @@ static enum status check_schema(struct checker *checker, size_t index, bool *mis
     return STATUS_OK;
 }
 
-static enum status open_session(const struct config *config, struct postgres_session **session, struct failure *failure)
-{
-    struct buffer password;
-    struct postgres_resolved resolved;
-    struct postgres_login login;
-    buffer_init(&password, 65536);
-    enum status status = config_secret_read(&config->database.password, &password, failure);
-    if (status == STATUS_OK)
-        status = server_login(config, &password, &resolved, &login, failure);
-    if (status == STATUS_OK)
-        status = postgres_session_open(&login, session, failure);
-    buffer_free(&password);
-    return status;
-}
-
 static void check_overrides_are_used(struct checker *checker)
 {
     for (size_t i = 0; i < checker->options.override_count; i++)
@@ -280,7 +265,7 @@ enum status check_catalog(const struct config *config, FILE *out, struct buffer 
                                                 .memory = config->warehouse.catalog_memory,
                                                 .check_ms = config->warehouse.catalog_check_ms};
     checker.override_used = calloc(checker.options.override_count + 1, sizeof(*checker.override_used));
-    enum status status = checker.override_used != NULL ? open_session(config, &checker.session, &failure)
+    enum status status = checker.override_used != NULL ? server_open_reader(config, &checker.session, &failure)
                                                        : failure_set(&failure, STATUS_FAILED, "out of memory");
     for (size_t i = 0; status == STATUS_OK && i < checker.options.schema_count; i++)
         status = check_schema(&checker, i, &missing, &failure);

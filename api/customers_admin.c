@@ -451,6 +451,9 @@ static enum status remove_customer(const struct config *config, struct postgres_
     if (status == STATUS_OK)
         status = postgres_session_query(session, "select * from sluice.erase_customer($1, $2::boolean)", 2, parameters,
                                         on_lines, &lines, failure);
+    if (status == STATUS_OK)
+        status = postgres_session_query(session, "select * from sluice.audit_of_removed($1)", 1, parameters, on_lines,
+                                        &lines, failure);
     status = finish(session, status, failure);
     if (status != STATUS_OK) {
         fputs(order->yes ? "  nothing was erased, but the login is closed: run it again, or open it by customer add\n"

@@ -44,6 +44,31 @@ static enum status set_password(struct postgres_session *session, const char *ro
     return status;
 }
 
+static void on_rule(void *context, const struct postgres_rows *rows)
+{
+    FILE *out = context;
+    if (postgres_rows_count(rows) != 0)
+        fprintf(out, "audit log: %.*s\n", TEXT_ARGS(postgres_rows_value(rows, 0, 0)));
+}
+
+/* How long the audit log is kept is the owner's word: the gateways' login may ask for less to be deleted, never more.
+ */
+static enum status set_rule(struct postgres_session *session, const struct config *config, FILE *out,
+                            struct failure *failure)
+{
+    char ship_days[16], keep_days[16];
+    snprintf(ship_days, sizeof(ship_days), "%u", config->audit.ship_days);
+    snprintf(keep_days, sizeof(keep_days), "%u", config->audit.keep_days);
+    const struct text parameters[] = {text_from_string(ship_days), text_from_string(keep_days)};
+    return postgres_session_query(session,
+                                  "update sluice.audit_rule set ship_days = $1::integer, keep_days = $2::integer"
+                                  " where (ship_days, keep_days) <> ($1::integer, $2::integer)"
+                                  " returning format('shipped records stay %s, files %s',"
+                                  "   coalesce(nullif(ship_days, 0) || ' days', 'for ever'),"
+                                  "   coalesce(nullif(keep_days, 0) || ' days', 'for ever'))",
+                                  2, parameters, on_rule, out, failure);
+}
+
 enum status migrate_run(const struct config *config, struct postgres_session *session, FILE *out,
                         struct failure *failure)
 {
@@ -56,6 +81,8 @@ enum status migrate_run(const struct config *config, struct postgres_session *se
                                                  failure);
     for (size_t i = 0; status == STATUS_OK && i < migrations_count; i++)
         status = apply(session, &migrations[i], out, failure);
+    if (status == STATUS_OK)
+        status = set_rule(session, config, out, failure);
     if (status == STATUS_OK)
         status = set_password(session, config->database.user, &config->database.password, failure);
     if (status == STATUS_OK)

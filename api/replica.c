@@ -25,17 +25,10 @@ static void add(struct replicas *replicas, const struct config *config, const st
     for (char *at = replica->name; *at != '\0'; at++) /* it stands in quotes in /metrics */
         if (*at == '"' || *at == '\\' || *at == '\n')
             *at = '_';
-    replica->login = (struct postgres_login){
-        .host = replica->host,
-        .port = (uint16_t)number,
-        .database = config->database.name,
-        .user = config->database.user,
-        .password = password->size != 0 ? password->data : NULL,
-        .sslmode = config->database.sslmode,
-        .ca_file = config->database.ca_file,
-        .application_name = "sluice",
-        .connect_timeout_ms = config->database.connect_timeout_ms,
-    };
+    replica->login = server_login_settings(config, password);
+    replica->login.host = replica->host;
+    replica->login.port = (uint16_t)number;
+    replica->login.ports = NULL;
     atomic_init(&replica->fresh_ms, 0);
     atomic_init(&replica->lag_ms, REPLICA_LAG_UNKNOWN);
     if (postgres_resolve(&replica->login, &replica->resolved, &failure) == STATUS_OK)

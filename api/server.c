@@ -61,10 +61,9 @@ static enum status read_secrets(struct server *server, struct failure *failure)
     return STATUS_OK;
 }
 
-enum status server_login(const struct config *config, const struct buffer *password, struct postgres_resolved *resolved,
-                         struct postgres_login *login, struct failure *failure)
+struct postgres_login server_login_settings(const struct config *config, const struct buffer *password)
 {
-    *login = (struct postgres_login){
+    return (struct postgres_login){
         .host = config->database.host,
         .port = config->database.port,
         .ports = config->database.ports,
@@ -76,7 +75,43 @@ enum status server_login(const struct config *config, const struct buffer *passw
         .application_name = "sluice",
         .connect_timeout_ms = config->database.connect_timeout_ms,
     };
+}
+
+enum status server_login(const struct config *config, const struct buffer *password, struct postgres_resolved *resolved,
+                         struct postgres_login *login, struct failure *failure)
+{
+    *login = server_login_settings(config, password);
     return postgres_resolve(login, resolved, failure);
+}
+
+static enum status open_as(const struct config *config, const char *user, const struct config_secret *secret,
+                           struct postgres_session **session, struct failure *failure)
+{
+    struct buffer password;
+    struct postgres_resolved resolved;
+    struct postgres_login login;
+    buffer_init(&password, 65536);
+    enum status status = config_secret_read(secret, &password, failure);
+    if (status == STATUS_OK)
+        status = server_login(config, &password, &resolved, &login, failure);
+    if (status == STATUS_OK) {
+        login.user = user;
+        status = postgres_session_open(&login, session, failure);
+    }
+    if (password.data != NULL)
+        hash_wipe(password.data, password.capacity);
+    buffer_free(&password);
+    return status;
+}
+
+enum status server_open_reader(const struct config *config, struct postgres_session **session, struct failure *failure)
+{
+    return open_as(config, config->database.user, &config->database.password, session, failure);
+}
+
+enum status server_open_owner(const struct config *config, struct postgres_session **session, struct failure *failure)
+{
+    return open_as(config, config->database.admin_user, &config->database.admin_password, session, failure);
 }
 
 /* The contract and its handlers. */

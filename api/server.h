@@ -86,8 +86,15 @@ void server_drain(struct server *server);
  * an answer, that this connection ends; server_drain follows. */
 void server_hand_over(struct server *server);
 void server_destroy(struct server *server);
+/* The primary as it is configured, for the reader; unresolved. Borrows from both. */
+struct postgres_login server_login_settings(const struct config *config, const struct buffer *password);
 /* How the reader logs in; borrows from the server. Any thread: `password` is as config_secret_read left it. */
 enum status server_login(const struct config *config, const struct buffer *password, struct postgres_resolved *resolved,
                          struct postgres_login *login, struct failure *failure) MUST_CHECK;
+/* For commands: a session as the reader, or as the database's owner, with the password as configured. Blocks. */
+enum status server_open_reader(const struct config *config, struct postgres_session **session,
+                               struct failure *failure) MUST_CHECK;
+enum status server_open_owner(const struct config *config, struct postgres_session **session,
+                              struct failure *failure) MUST_CHECK;
 
 #endif

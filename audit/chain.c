@@ -36,25 +36,6 @@ bool chain_seal(struct chain_head *head, const struct hash_hmac_key *key, struct
     return true;
 }
 
-/* Lower case only: what chain_seal writes, so that no other spelling of a line is as good. */
-static int digit_of(char character)
-{
-    if (character >= '0' && character <= '9')
-        return character - '0';
-    return character >= 'a' && character <= 'f' ? character - 'a' + 10 : -1;
-}
-
-static bool read_mac(const char *digits, unsigned char mac[CHAIN_MAC_SIZE])
-{
-    for (size_t i = 0; i < CHAIN_MAC_SIZE; i++) {
-        int high = digit_of(digits[2 * i]), low = digit_of(digits[2 * i + 1]);
-        if (high < 0 || low < 0)
-            return false;
-        mac[i] = (unsigned char)(high << 4 | low);
-    }
-    return true;
-}
-
 static bool read_seq(struct text line, uint64_t *seq)
 {
     size_t at = sizeof(HEAD) - 1;
@@ -77,7 +58,7 @@ bool chain_read(struct text line, struct chain_head *claimed)
     const char *tail = line.data + line.size - CHAIN_TAIL_SIZE;
     return memcmp(tail, TAIL, sizeof(TAIL) - 1) == 0 &&
            memcmp(line.data + line.size - (sizeof(TAIL_END) - 1), TAIL_END, sizeof(TAIL_END) - 1) == 0 &&
-           read_seq(line, &claimed->seq) && read_mac(tail + sizeof(TAIL) - 1, claimed->mac);
+           read_seq(line, &claimed->seq) && encoding_hex_decode(tail + sizeof(TAIL) - 1, CHAIN_MAC_SIZE, claimed->mac);
 }
 
 enum chain_verdict chain_check(struct chain_head *head, const struct hash_hmac_key *key, struct text line)

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "audit/keeper_private.h"
+#include "base/encoding.h"
 #include "base/log.h"
 
 #define AWAY_US 500000      /* until the database is tried again */
@@ -38,8 +39,7 @@ static enum status set_up(struct keeper *keeper, struct failure *failure)
     if (status == STATUS_OK)
         status = postgres_session_query(
             keeper->session,
-            "select coalesce(has_function_privilege(to_regprocedure('sluice.audit_store(text,jsonb)'), 'execute'), "
-            "false)",
+            "select coalesce(has_function_privilege(to_regprocedure('sluice.audit_anchors_thin()'), 'execute'), false)",
             0, NULL, on_check, &keeper->has_functions, failure);
     return status;
 }
@@ -72,7 +72,8 @@ static bool take_session(struct keeper *keeper, struct failure *failure)
     if (!keeper->has_functions) {
         if (!keeper->told_none)
             log_event(LOG_WARNING, "audit_not_shipped",
-                      "the database has no sluice.audit_store for %s: records are neither shipped nor anchored there; "
+                      "the database lacks what the audit log needs of it for %s: records are neither shipped nor "
+                      "anchored there; "
                       "run sluice migrate",
                       keeper->options.login->user);
         keeper->told_none = true;
@@ -133,20 +134,6 @@ struct erasing {
     int64_t last;
 };
 
-static bool read_index(struct text digits, unsigned char index[SUBJECTS_INDEX_SIZE])
-{
-    if (digits.size != 2 * SUBJECTS_INDEX_SIZE)
-        return false;
-    for (size_t i = 0; i < digits.size; i++) {
-        char c = digits.data[i];
-        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-        if (digit < 0)
-            return false;
-        index[i / 2] = (unsigned char)(i % 2 == 0 ? digit << 4 : index[i / 2] | digit);
-    }
-    return true;
-}
-
 static void on_erasures(void *context, const struct postgres_rows *rows)
 {
     struct erasing *erasing = context;
@@ -155,7 +142,9 @@ static void on_erasures(void *context, const struct postgres_rows *rows)
         unsigned char index[SUBJECTS_INDEX_SIZE];
         struct failure failure = {0};
         int64_t id;
-        if (!text_to_int64(postgres_rows_value(rows, i, 0), &id) || !read_index(postgres_rows_value(rows, i, 1), index))
+        struct text digits = postgres_rows_value(rows, i, 1);
+        if (!text_to_int64(postgres_rows_value(rows, i, 0), &id) || digits.size != 2 * SUBJECTS_INDEX_SIZE ||
+            !encoding_hex_decode(digits.data, SUBJECTS_INDEX_SIZE, index))
             continue;
         enum status status = subjects_erase(erasing->keeper->options.audit->subjects, index, &failure);
         erasing->good = status == STATUS_OK || status == STATUS_NOT_FOUND;
@@ -212,15 +201,20 @@ void keeper_expire(struct keeper *keeper)
 {
     struct failure failure = {0};
     char days[16];
-    int64_t gone = 0, now = keeper_now_us();
-    if (keeper->session == NULL || keeper->options.ship_days == 0 || now < keeper->expire_at_us)
+    enum status status = STATUS_OK;
+    int64_t records = 0, anchors = 0, now = keeper_now_us();
+    if (keeper->session == NULL || now < keeper->expire_at_us)
         return;
     snprintf(days, sizeof(days), "%u", keeper->options.ship_days);
     const struct text parameter = text_from_string(days);
-    enum status status = postgres_session_query(keeper->session, "select sluice.audit_expire($1)", 1, &parameter,
-                                                on_expired, &gone, &failure);
+    if (keeper->options.ship_days != 0)
+        status = postgres_session_query(keeper->session, "select sluice.audit_expire($1)", 1, &parameter, on_expired,
+                                        &records, &failure);
+    if (status == STATUS_OK)
+        status = postgres_session_query(keeper->session, "select sluice.audit_anchors_thin()", 0, NULL, on_expired,
+                                        &anchors, &failure);
     if (status != STATUS_OK)
         keeper_database_failed(keeper, status, "old records", &failure);
-    else if (gone < EXPIRE_AT_ONCE)
+    else if (records < EXPIRE_AT_ONCE && anchors < EXPIRE_AT_ONCE)
         keeper->expire_at_us = now + EXPIRE_US;
 }

@@ -101,7 +101,7 @@ bool keeper_reach(struct keeper *keeper);
 /* A statement has failed: the session goes where nothing can follow on it. */
 void keeper_database_failed(struct keeper *keeper, enum status status, const char *what, const struct failure *failure);
 void keeper_erase(struct keeper *keeper);
-void keeper_expire(struct keeper *keeper);
+void keeper_expire(struct keeper *keeper); /* shipped records and anchors that are too old */
 /* What is due in this turn. */
 void keeper_ship(struct keeper *keeper);
 /* Of which chain how much is in the database; false: not all of `seq`, or it is not known. Always true where nothing is

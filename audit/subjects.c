@@ -85,28 +85,15 @@ static bool remember(struct audit_subjects *subjects, const struct person *perso
 
 /* --- the file --- */
 
-static int digit_of(char character)
-{
-    if (character >= '0' && character <= '9')
-        return character - '0';
-    return character >= 'a' && character <= 'f' ? character - 'a' + 10 : -1;
-}
-
 /* False: not a line of ours (a torn one, for one). */
 static bool parse_line(const char *line, size_t size, struct person *person)
 {
     if (size != LINE_SIZE || line[INDEX_DIGITS] != ' ' || line[LINE_SIZE - 1] != '\n')
         return false;
-    for (size_t i = 0; i < SUBJECTS_INDEX_SIZE; i++) {
-        int high = digit_of(line[2 * i]), low = digit_of(line[2 * i + 1]);
-        if (high < 0 || low < 0)
-            return false;
-        person->index[i] = (unsigned char)(high << 4 | low);
-    }
-    for (size_t i = 0; i < SUBJECTS_PSEUDONYM_SIZE; i++)
-        if (digit_of(person->pseudonym[i] = line[INDEX_DIGITS + 1 + i]) < 0)
-            return false;
-    return true;
+    unsigned char digits[SUBJECTS_PSEUDONYM_SIZE / 2];
+    memcpy(person->pseudonym, line + INDEX_DIGITS + 1, SUBJECTS_PSEUDONYM_SIZE);
+    return encoding_hex_decode(line, SUBJECTS_INDEX_SIZE, person->index) &&
+           encoding_hex_decode(person->pseudonym, sizeof(digits), digits);
 }
 
 static void format_line(const struct person *person, char line[LINE_SIZE])

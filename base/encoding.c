@@ -17,7 +17,7 @@ void encoding_base64url_append(struct buffer *buffer, const void *data, size_t s
     buffer_append(buffer, rest, size + 1);
 }
 
-static int sextet(char byte)
+int encoding_base64_digit(char byte, const char last[2])
 {
     if (byte >= 'A' && byte <= 'Z')
         return byte - 'A';
@@ -25,7 +25,7 @@ static int sextet(char byte)
         return byte - 'a' + 26;
     if (byte >= '0' && byte <= '9')
         return byte - '0' + 52;
-    return byte == '-' ? 62 : byte == '_' ? 63 : -1;
+    return byte == last[0] ? 62 : byte == last[1] ? 63 : -1;
 }
 
 bool encoding_base64url_decode(struct text text, struct buffer *out)
@@ -39,7 +39,7 @@ bool encoding_base64url_decode(struct text text, struct buffer *out)
     uint32_t bits = 0;
     unsigned held = 0;
     for (size_t i = 0; i < text.size; i++) {
-        int value = sextet(text.data[i]);
+        int value = encoding_base64_digit(text.data[i], "-_");
         if (value < 0)
             return false;
         bits = bits << 6 | (uint32_t)value;
@@ -71,6 +71,18 @@ static int nibble(char byte)
            : byte >= 'a' && byte <= 'f' ? byte - 'a' + 10
            : byte >= 'A' && byte <= 'F' ? byte - 'A' + 10
                                         : -1;
+}
+
+bool encoding_hex_decode(const char *digits, size_t size, void *out)
+{
+    unsigned char *bytes = out;
+    for (size_t i = 0; i < 2 * size; i++) {
+        int digit = digits[i] >= 'A' && digits[i] <= 'F' ? -1 : nibble(digits[i]);
+        if (digit < 0)
+            return false;
+        bytes[i / 2] = (unsigned char)(i % 2 == 0 ? digit << 4 : bytes[i / 2] | digit);
+    }
+    return true;
 }
 
 bool encoding_percent_decode(struct text text, bool plus_is_space, char *out, size_t *out_size)

@@ -20,20 +20,9 @@ static void on_rows(void *context, const struct postgres_rows *page)
         count->counted = strtoull(postgres_rows_value(page, 0, 0).data, NULL, 10);
 }
 
-static void on_done(void *context, const struct postgres_error *error)
-{
-    struct request *request = context;
-    struct read *read = request->handler_state;
-    execute_asked(request);
-    read->status = error != NULL ? error->status : STATUS_OK;
-    if (error != NULL)
-        read->error = *error;
-    request_resume(request);
-}
-
 static enum stage_verdict ask(struct request *request, const struct postgres_statement *statement)
 {
-    static const struct postgres_handlers handlers = {on_rows, on_done};
+    static const struct postgres_handlers handlers = {on_rows, read_on_asked};
     const struct read *read = request->handler_state;
     struct postgres_call call = {.statement = statement,
                                  .parameters = read->select.parameters,

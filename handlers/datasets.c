@@ -7,6 +7,7 @@
 #include "api/problem.h"
 #include "base/csv.h"
 #include "base/json.h"
+#include "handlers/answer.h"
 #include "handlers/handlers.h"
 #include "handlers/named.h"
 #include "handlers/shared.h"
@@ -196,18 +197,8 @@ static enum stage_verdict answer(struct request *request)
             buffer_append_literal(body, "null");
         buffer_append_literal(body, "}\n");
     }
-    if (body->failed)
-        return problem_send_status(request, STATUS_TOO_LARGE);
-    struct respond_head *head = &request->respond.head;
-    head->etag = execute_etag(&request->arena, buffer_text(body), 1);
-    head->link = make_link(request, list->rest);
-    if (respond_not_modified(request, head->etag)) {
-        struct respond_head unchanged = *head;
-        respond_fail(request, TEXT_NONE); /* drops the body */
-        return respond_send_not_modified(request, &unchanged);
-    }
-    respond_finish(request);
-    return STAGE_DONE;
+    request->respond.head.link = make_link(request, list->rest);
+    return answer_finish(request, request->rows);
 }
 
 static enum stage_verdict begin_shared(struct request *request, struct list *list)

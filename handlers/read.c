@@ -266,7 +266,7 @@ static void on_estimate_rows(void *context, const struct postgres_rows *rows)
     read_estimate(rows, &request->plan.estimate);
 }
 
-static void on_estimate_done(void *context, const struct postgres_error *error)
+void read_on_asked(void *context, const struct postgres_error *error)
 {
     struct request *request = context;
     struct read *read = request->handler_state;
@@ -318,7 +318,7 @@ uint64_t read_verdict_id(const struct read *read, const struct postgres_statemen
 
 static enum stage_verdict ask_estimate(struct request *request, struct read *read)
 {
-    static const struct postgres_handlers handlers = {on_estimate_rows, on_estimate_done};
+    static const struct postgres_handlers handlers = {on_estimate_rows, read_on_asked};
     struct plan *plan = &request->plan;
     if (!rules_needs_estimate(plan))
         return judge(request, read);

@@ -61,6 +61,8 @@ uint64_t read_verdict_id(const struct read *read, const struct postgres_statemen
 enum stage_verdict read_judge(struct request *request, const struct plan_estimate *estimate);
 /* EXPLAIN's answer becomes *estimate; for whoever asks more than the plan's own. */
 void read_estimate(const struct postgres_rows *rows, struct plan_estimate *estimate);
+/* The end of a question whose request waits for it: what came of it is in read->status and read->error. */
+void read_on_asked(void *context, const struct postgres_error *error);
 /* `parameter=value` pairs of read->canonical but the named ones (NULL-terminated), each followed by '&'. */
 void read_append_query(const struct read *read, const char *const *without, struct buffer *out);
 

@@ -16,6 +16,7 @@ EMBED(migration_0004, "0004_customer_data.sql");
 EMBED(migration_0005, "0005_customer_admin.sql");
 EMBED(migration_0006, "0006_revocation.sql");
 EMBED(migration_0007, "0007_audit.sql");
+EMBED(migration_0008, "0008_audit_rule.sql");
 
 const struct migration migrations[] = {
     {"0001_versions", migration_0001_begin, migration_0001_end},
@@ -25,5 +26,6 @@ const struct migration migrations[] = {
     {"0005_customer_admin", migration_0005_begin, migration_0005_end},
     {"0006_revocation", migration_0006_begin, migration_0006_end},
     {"0007_audit", migration_0007_begin, migration_0007_end},
+    {"0008_audit_rule", migration_0008_begin, migration_0008_end},
 };
 const size_t migrations_count = sizeof(migrations) / sizeof(migrations[0]);

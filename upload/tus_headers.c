@@ -1,5 +1,7 @@
 #include "upload/tus_headers.h"
 
+#include "base/encoding.h"
+
 #define NUMBER_DIGITS 19
 
 bool tus_headers_number(struct text header, uint64_t *value)
@@ -16,17 +18,6 @@ bool tus_headers_number(struct text header, uint64_t *value)
     return number <= INT64_MAX;
 }
 
-static int digit_of(char byte)
-{
-    if (byte >= 'A' && byte <= 'Z')
-        return byte - 'A';
-    if (byte >= 'a' && byte <= 'z')
-        return byte - 'a' + 26;
-    if (byte >= '0' && byte <= '9')
-        return byte - '0' + 52;
-    return byte == '+' ? 62 : byte == '/' ? 63 : -1;
-}
-
 /* RFC 4648 section 4: with padding, without line ends, no bits behind the end. `out` has room for text.size / 4 * 3
  * bytes. */
 static bool decode_base64(struct text text, char *out, size_t *out_size)
@@ -39,7 +30,7 @@ static bool decode_base64(struct text text, char *out, size_t *out_size)
         for (size_t k = 0; k < 4; k++) {
             char byte = text.data[i + k];
             bool pads = byte == '=' && i + 4 == text.size && k >= 2;
-            int digit = pads ? 0 : digit_of(byte);
+            int digit = pads ? 0 : encoding_base64_digit(byte, "+/");
             if (digit < 0 || (padding != 0 && !pads))
                 return false;
             padding += pads;

@@ -109,6 +109,17 @@ static void hexadecimal_is_lower_case(void **state)
     assert_string_equal(out, "009abfff!");
 }
 
+static void hexadecimal_is_read_back_in_its_one_spelling(void **state)
+{
+    static const char *const wrong[] = {"009aBfff", "009abfFF", "009abf f", "009abfg0", "x09abfff", "009abf-1"};
+    unsigned char out[5] = {1, 1, 1, 1, 1};
+    assert_true(encoding_hex_decode("009abfff", 4, out));
+    assert_memory_equal(out, "\x00\x9A\xBF\xFF\x01", 5);
+    assert_true(encoding_hex_decode("", 0, out));
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+        assert_false(encoding_hex_decode(wrong[i], 4, out));
+}
+
 /* The text is decoded on the heap, to the byte, and in place. */
 static bool decode(struct text text, bool plus_is_space, const char *expected)
 {
@@ -169,6 +180,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(other_base64_is_refused_and_the_buffer_unchanged, set_up, tear_down),
         cmocka_unit_test_setup_teardown(decoding_past_the_ceiling_is_refused, set_up, tear_down),
         cmocka_unit_test(hexadecimal_is_lower_case),
+        cmocka_unit_test(hexadecimal_is_read_back_in_its_one_spelling),
         cmocka_unit_test(percent_encoding_is_decoded_once),
         cmocka_unit_test(broken_escapes_and_nul_are_refused),
         cmocka_unit_test_setup_teardown(all_but_unreserved_characters_are_escaped_and_read_back, set_up, tear_down),

@@ -1,30 +1,8 @@
-#include "upload/sessions.h"
+#include "sessions_folder.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "base/clock.h"
-#include "base/hash.h"
-
-#define DAY_S 86400
-
-static char folder[] = "/tmp/sluice-sessions-XXXXXX";
-static struct sessions *sessions;
-static struct failure failure;
-static struct spool_space *space;
-static const struct session_owner acme = {{"acme", 4}, {"user-1", 6}};
 
 /* The disk, by what is asked of it. */
 static char disk_steps[512];
@@ -58,129 +36,6 @@ int rename(const char *from, const char *to)
 {
     note_step("rename", to);
     return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
-}
-
-/* Who is no customer any more; "?": not known. */
-static const char *gone_customer = "";
-
-static enum status ask_gone(void *context, const struct text *customers, size_t count, bool *gone, struct failure *why)
-{
-    for (size_t i = 0; i < count; i++)
-        gone[i] = text_equal(customers[i], text_from_string(gone_customer));
-    return strcmp(gone_customer, "?") == 0 ? STATUS_UNAVAILABLE : STATUS_OK;
-}
-
-static void open_sessions(void)
-{
-    failure = (struct failure){0};
-    if (space == NULL)
-        assert_int_equal(spool_space_create(folder, 2000, &space, &failure), STATUS_OK);
-    struct sessions_options options = {
-        .folder = folder, .space = space, .each = 3, .all = 6, .lifetime_s = DAY_S, .gone = ask_gone};
-    assert_int_equal(sessions_create(&options, &sessions, &failure), STATUS_OK);
-}
-
-static void restart(void)
-{
-    sessions_destroy(sessions);
-    open_sessions();
-}
-
-static unsigned files(void)
-{
-    unsigned count = 0;
-    DIR *directory = opendir(folder);
-    assert_non_null(directory);
-    for (struct dirent *entry; (entry = readdir(directory)) != NULL;)
-        count += entry->d_name[0] != '.';
-    closedir(directory);
-    return count;
-}
-
-static void empty_folder(void)
-{
-    char path[512];
-    DIR *directory = opendir(folder);
-    for (struct dirent *entry; (entry = readdir(directory)) != NULL;)
-        if (entry->d_name[0] != '.') {
-            snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
-            unlink(path);
-        }
-    closedir(directory);
-}
-
-static void path_of(const char *id, const char *ending, char out[128])
-{
-    snprintf(out, 128, "%s/%s%s", folder, id, ending);
-}
-
-/* As if nothing had come for so long. */
-static void age(const char *id, int64_t seconds)
-{
-    char path[128];
-    time_t then = (time_t)(clock_wall_us() / 1000000 - seconds);
-    struct timespec times[2] = {{then, 0}, {then, 0}};
-    path_of(id, ".part", path);
-    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
-}
-
-static void begin(const char *customer, uint64_t length, char id[SESSIONS_ID_SIZE])
-{
-    struct session_owner owner = {text_from_string(customer), TEXT("user-1")};
-    assert_int_equal(sessions_begin(sessions, owner, TEXT("dataset c2FsZXM="), length, id, &failure), STATUS_OK);
-}
-
-static enum status try_hold(const char *id, struct session_owner owner, struct session **session)
-{
-    *session = NULL;
-    return sessions_hold(sessions, text_from_string(id), owner, session, &failure);
-}
-
-static struct session *hold(const char *id)
-{
-    struct session *session;
-    assert_int_equal(try_hold(id, acme, &session), STATUS_OK);
-    return session;
-}
-
-/* A source that gives one byte after the other and then fails. */
-struct torn {
-    struct text rest;
-    enum status then;
-};
-
-static enum status read_torn(void *context, char *out, size_t size, size_t *got, struct failure *why)
-{
-    struct torn *torn = context;
-    *got = torn->rest.size != 0 && size != 0;
-    if (*got == 0)
-        return torn->then;
-    *out = *torn->rest.data++;
-    torn->rest.size--;
-    return STATUS_OK;
-}
-
-static enum status receive(struct session *session, struct text bytes, enum status then, const char *checksum)
-{
-    struct torn torn = {bytes, then};
-    struct body_source source = {read_torn, &torn};
-    struct tus_checksum told;
-    failure = (struct failure){0};
-    assert_int_equal(tus_headers_checksum(text_from_string(checksum), &told, &failure), STATUS_OK);
-    return session_receive(session, &source, &told, NULL, &failure);
-}
-
-static void assert_bytes(struct session *session, struct text expected)
-{
-    char bytes[64];
-    size_t got = 1, all = 0;
-    struct body_source source = session_source(session);
-    while (got != 0) {
-        assert_int_equal(source.read(source.context, bytes + all, sizeof(bytes) - all, &got, &failure), STATUS_OK);
-        all += got;
-    }
-    assert_int_equal(all, expected.size);
-    assert_memory_equal(bytes, expected.data, all);
 }
 
 static void a_session_begins_empty_with_what_was_told(void **state)
@@ -345,40 +200,6 @@ static void a_removed_session_leaves_nothing(void **state)
     assert_int_equal(sessions_statistics(sessions).open, 0);
 }
 
-static void an_expired_session_is_not_found_and_swept(void **state)
-{
-    char id[SESSIONS_ID_SIZE], young[SESSIONS_ID_SIZE];
-    struct session *session;
-    begin("acme", 4, id);
-    begin("acme", 4, young);
-    age(id, DAY_S + 1);
-    age(young, DAY_S - 60);
-    assert_int_equal(try_hold(id, acme, &session), STATUS_NOT_FOUND);
-    restart(); /* sweeps */
-    assert_int_equal(files(), 2);
-    assert_int_equal(sessions_statistics(sessions).open, 1);
-    age(young, DAY_S + 1);
-    restart();
-    assert_int_equal(files(), 0);
-}
-
-static void the_sweep_leaves_what_is_held_and_what_went_on(void **state)
-{
-    char id[SESSIONS_ID_SIZE];
-    begin("acme", 4, id);
-    age(id, DAY_S - 60);
-    restart();
-    struct session *session = hold(id);
-    age(id, DAY_S + 1);
-    sessions_sweep(sessions);
-    assert_int_equal(files(), 2);
-    assert_int_equal(receive(session, TEXT("01"), STATUS_OK, NULL), STATUS_OK); /* touches it */
-    session_release(session);
-    sessions_sweep(sessions);
-    assert_int_equal(files(), 2);
-    session_release(hold(id));
-}
-
 static void a_customer_has_a_bounded_number_of_open_sessions(void **state)
 {
     char id[SESSIONS_ID_SIZE], first[SESSIONS_ID_SIZE];
@@ -498,135 +319,6 @@ static void a_refused_session_tells_the_reason_until_it_expires_and_takes_no_spa
     assert_int_equal(files(), 0);
 }
 
-static void what_a_customer_that_is_gone_had_is_swept(void **state)
-{
-    char id[SESSIONS_ID_SIZE], second[SESSIONS_ID_SIZE], held[SESSIONS_ID_SIZE], other[SESSIONS_ID_SIZE];
-    begin("acme", 4, id);
-    begin("acme", 4, second);
-    begin("acme", 4, held);
-    begin("other", 4, other);
-    struct session *session = hold(held);
-    gone_customer = "?"; /* the database is away */
-    sessions_sweep_customers(sessions);
-    assert_int_equal(files(), 8);
-    gone_customer = "acme";
-    sessions_sweep_customers(sessions);
-    assert_int_equal(files(), 4);
-    session_release(session);
-    sessions_sweep_customers(sessions);
-    gone_customer = "";
-    assert_int_equal(files(), 2);
-    assert_int_equal(sessions_statistics(sessions).open, 1);
-    assert_int_equal(spool_space_used(space), 4);
-}
-
-static void a_customers_sessions_are_erased_from_outside(void **state)
-{
-    char id[SESSIONS_ID_SIZE], held[SESSIONS_ID_SIZE], other[SESSIONS_ID_SIZE];
-    struct sessions_erased erased;
-    begin("acme", 10, id);
-    begin("acme", 10, held);
-    begin("other", 10, other);
-    struct session *session = hold(id);
-    assert_int_equal(receive(session, TEXT("0123"), STATUS_OK, NULL), STATUS_OK);
-    session_release(session);
-    session = hold(held);
-    assert_int_equal(sessions_erase(folder, TEXT("acme"), false, &erased, &failure), STATUS_OK);
-    assert_int_equal(erased.count, 1);
-    assert_int_equal(erased.bytes, 4);
-    assert_int_equal(erased.held, 1);
-    assert_int_equal(files(), 6);
-    assert_int_equal(sessions_erase(folder, TEXT("acme"), true, &erased, &failure), STATUS_OK);
-    assert_int_equal(erased.count, 1);
-    assert_int_equal(files(), 4);
-    session_release(session);
-    assert_int_equal(sessions_erase("/nowhere/at-all", TEXT("acme"), true, &erased, &failure), STATUS_NOT_FOUND);
-    /* Whoever serves them finds it out. */
-    gone_customer = "acme";
-    sessions_sweep_customers(sessions);
-    gone_customer = "";
-    assert_int_equal(sessions_statistics(sessions).open, 1);
-    assert_int_equal(files(), 2);
-}
-
-static void of_ended_sessions_the_youngest_are_remembered(void **state)
-{
-    char ids[4][SESSIONS_ID_SIZE];
-    for (int i = 0; i < 4; i++) {
-        begin("acme", 1, ids[i]);
-        struct session *session = hold(ids[i]);
-        assert_int_equal(receive(session, TEXT("x"), STATUS_OK, NULL), STATUS_OK);
-        assert_int_equal(session_end(session, TEXT("{}"), &failure), STATUS_OK);
-        session_release(session);
-        age(ids[i], 100 - i);
-        restart();
-    }
-    struct session *session;
-    assert_int_equal(try_hold(ids[0], acme, &session), STATUS_NOT_FOUND);
-    session_release(hold(ids[1]));
-    session_release(hold(ids[3]));
-    assert_int_equal(files(), 6);
-}
-
-static void put(const char *id, const char *ending, const char *content)
-{
-    char path[128];
-    path_of(id, ending, path);
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    fputs(content, file);
-    fclose(file);
-}
-
-static void what_a_killed_process_left_half_made_is_dropped(void **state)
-{
-    static const char *const id = "01234567-89ab-4cde-8f01-23456789abcd";
-    static const char *const endings[] = {".part", ".new", ".json"};
-    char path[128];
-    time_t then = (time_t)(clock_wall_us() / 1000000 - 120);
-    struct timespec times[2] = {{then, 0}, {then, 0}};
-    for (size_t i = 0; i < 3; i++) {
-        put(id, endings[i], "{}");
-        restart();
-        assert_int_equal(files(), 1); /* it may be in the making */
-        path_of(id, endings[i], path);
-        assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
-        restart();
-        assert_int_equal(files(), 0);
-    }
-    put("someone-elses", ".part", "x");
-    restart();
-    assert_int_equal(files(), 1);
-}
-
-static void a_file_that_is_none_of_ours_is_no_session(void **state)
-{
-    static const char *const contents[] = {"", "{", "[]", "{\"customer\":\"acme\"}",
-                                           ("{\"customer\":\"acme\",\"subject\":\"x\",\"length\":-1,\"metadata\":\"\","
-                                            "\"ended\":false,\"result\":\"\"}")};
-    char id[SESSIONS_ID_SIZE];
-    struct session *session;
-    begin("acme", 4, id);
-    for (size_t i = 0; i < sizeof(contents) / sizeof(contents[0]); i++) {
-        put(id, ".json", contents[i]);
-        assert_int_equal(try_hold(id, acme, &session), STATUS_FAILED);
-        assert_non_null(strstr(failure.message, id));
-    }
-    restart();
-    assert_int_equal(sessions_statistics(sessions).open, 0);
-    assert_int_equal(files(), 2);
-    char path[128];
-    time_t then = (time_t)(clock_wall_us() / 1000000 - DAY_S - 60);
-    struct timespec times[2] = {{then, 0}, {then, 0}};
-    for (int i = 0; i < 2; i++) {
-        path_of(id, i == 0 ? ".json" : ".part", path);
-        assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
-    }
-    restart(); /* the folder has no order: its bytes may go a start later */
-    restart();
-    assert_int_equal(files(), 0);
-}
-
 #define ROUNDS 200
 static void *work(void *context)
 {
@@ -665,24 +357,6 @@ static void many_threads_never_hold_one_at_once(void **state)
     }
 }
 
-static int make(void **state)
-{
-    open_sessions();
-    return 0;
-}
-
-static int drop(void **state)
-{
-    sessions_destroy(sessions);
-    assert_int_equal(spool_space_used(space), 0);
-    spool_space_destroy(space);
-    space = NULL;
-    empty_folder();
-    return 0;
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, make, drop)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -696,8 +370,6 @@ int main(void)
         TEST(what_is_no_id_names_no_file),
         TEST(an_ended_session_tells_its_result_and_takes_no_space),
         TEST(a_removed_session_leaves_nothing),
-        TEST(an_expired_session_is_not_found_and_swept),
-        TEST(the_sweep_leaves_what_is_held_and_what_went_on),
         TEST(a_customer_has_a_bounded_number_of_open_sessions),
         TEST(told_lengths_share_a_space),
         TEST(sessions_and_loads_share_one_bound),
@@ -705,17 +377,7 @@ int main(void)
         TEST(a_session_is_on_the_disk_with_its_names_before_it_is_told),
         TEST(a_session_whose_names_are_not_on_the_disk_has_not_begun),
         TEST(a_refused_session_tells_the_reason_until_it_expires_and_takes_no_space),
-        TEST(what_a_customer_that_is_gone_had_is_swept),
-        TEST(a_customers_sessions_are_erased_from_outside),
-        TEST(of_ended_sessions_the_youngest_are_remembered),
-        TEST(what_a_killed_process_left_half_made_is_dropped),
-        TEST(a_file_that_is_none_of_ours_is_no_session),
         TEST(many_threads_never_hold_one_at_once),
     };
-    hash_init();
-    if (mkdtemp(folder) == NULL)
-        return 1;
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    rmdir(folder);
-    return failed;
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
