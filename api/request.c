@@ -242,7 +242,8 @@ int request_begin(h2o_handler_t *handler, h2o_req_t *h2o)
     for (size_t i = 0; i < h2o->headers.size; i++)
         read_header(request, &h2o->headers.entries[i]);
     find_address(request);
-    if (!traceparent_parse(request->headers.traceparent, &request->trace))
+    request->traced = traceparent_parse(request->headers.traceparent, &request->trace);
+    if (!request->traced)
         traceparent_make(&request->trace);
     request->respond.wants_gzip = accept_gzip(request->headers.accept_encoding);
     if (worker->server->config->server.proxy_protocol && ingest_of(request) == NULL && lacks_proxy_line(request)) {

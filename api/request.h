@@ -43,6 +43,7 @@ struct request {
     char address[64];
     char id[REQUEST_ID_SIZE + 1];
     struct traceparent trace;
+    bool traced; /* the trace is the caller's; or it begins here */
     struct openapi_route route;
     const struct handler_binding *binding; /* NULL before the route is known */
     const struct openapi_value *values;

@@ -22,6 +22,7 @@ static void fill_asked(const struct request *request, struct audit_record *recor
     record->time_us = request->arrived_us;
     record->request_id = text_of(request->id, REQUEST_ID_SIZE);
     record->trace_id = text_of(request->trace.trace_id, sizeof(request->trace.trace_id));
+    record->traced = request->traced;
     record->span_id = text_of(request->trace.span_id, sizeof(request->trace.span_id));
     record->method = text_of(request->h2o->input.method.base, request->h2o->input.method.len);
     record->path = text_of(request->h2o->input.path.base, request->h2o->input.path.len);
@@ -165,12 +166,17 @@ void request_record_end(struct request *request)
     struct worker *worker = request->worker;
     const struct openapi_operation *operation = request->binding != NULL ? request->binding->operation : NULL;
     uint64_t duration = clock_monotonic_us() - request->started_us, bytes = request->h2o->bytes_sent;
+    int status = request->respond.started ? request->h2o->res.status : 0;
+    bool unaudited = worker->audit == NULL || request->record.refused;
     struct audit_record record = {0};
     audit_log_leave(&request->record.wait);
+    metrics_count(&worker->metrics, operation != NULL ? operation->index : SIZE_MAX, status, duration, bytes);
+    /* Mostly everything was told already. */
+    if (!request_log_is_kept(worker->request_log) && (unaudited || (request->record.told && request->respond.complete)))
+        return;
     fill_answered(request, duration, bytes, &record);
-    metrics_count(&worker->metrics, operation != NULL ? operation->index : SIZE_MAX, record.status, duration, bytes);
     request_log_record(worker->request_log, &record);
-    if (worker->audit == NULL || request->record.refused)
+    if (unaudited)
         return;
     if (!request->record.told)
         audit_log_append(worker->audit, AUDIT_OUTCOME, &record);

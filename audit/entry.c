@@ -114,7 +114,8 @@ static void append_asked(struct buffer *out, const struct audit_record *record, 
                          enum entry_address address)
 {
     PLAIN(out, "request_id", record->request_id);
-    PLAIN(out, "trace_id", record->trace_id);
+    if (record->traced)
+        PLAIN(out, "trace_id", record->trace_id);
     append_address(out, record->address, address);
     ESCAPED(out, "customer", record->customer);
     PLAIN(out, "subject", subject);

@@ -5,7 +5,8 @@
  *
  * - continue: chain, segment, previous (the hash before, in hexadecimal).
  *
- * - intent: request_id, trace_id, address, customer, subject, method, operation, dataset, version, target, lane, sql.
+ * - intent: request_id, trace_id (where the caller sent one), address, customer, subject, method, operation, dataset,
+ *   version, target, lane, cache, sql.
  *
  * - request: as intent, and status, reason, rows, bytes, duration_us, complete (only false is written).
  *

@@ -9,7 +9,11 @@
 
 #include "audit/keeper_private.h"
 
-#define LEVEL 3
+/* Records are alike but for their hashes and numbers: the higher levels look longer and find less (67 MB of them: level
+ * 3 231 ms and 13.1 %, level 1 83 ms and 11.1 %, level -1 57 ms and 20.2 %). */
+#define LEVEL 1
+/* Of one turn; then shipping and anchors have theirs. */
+#define TURN_US 200000
 #define PIECE ((size_t)128 << 10) /* bytes */
 
 struct packing {
@@ -130,7 +134,8 @@ static void compress_one(struct keeper *keeper, const struct segment_name *segme
 
 void keeper_compress(struct keeper *keeper)
 {
-    for (size_t i = 0; i < keeper->list.count && !keeper_is_stopping(keeper); i++) {
+    int64_t until = keeper_now_us() + TURN_US;
+    for (size_t i = 0; i < keeper->list.count && !keeper_is_stopping(keeper) && keeper_now_us() < until; i++) {
         struct segment_name *segment = &keeper->list.items[i];
         /* Who ships from it has it open, and goes on reading. */
         if (segment->compressed || !keeper_is_closed(keeper, i))

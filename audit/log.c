@@ -362,7 +362,6 @@ enum status audit_log_open(struct loop *loop, const struct audit_options *option
     log->hook.on_turn_end = on_turn_end;
     buffer_init(&log->lines, LOG_BUFFER);
     buffer_init(&log->kept, LOG_BUFFER);
-    pthread_mutex_init(&log->published_lock, NULL);
     log->segment.number = 1;
     snprintf(log->segment.chain, sizeof(log->segment.chain), "%s-%s-w%u", options->instance, options->started, index);
     enum status status = begin(log, failure);
@@ -399,7 +398,6 @@ void audit_log_close(struct audit_log *log)
         close(log->folder_fd);
     buffer_free(&log->lines);
     buffer_free(&log->kept);
-    pthread_mutex_destroy(&log->published_lock);
     free(log);
 }
 
@@ -418,12 +416,4 @@ struct audit_statistics audit_log_statistics(const struct audit_log *log)
 const char *audit_log_chain(const struct audit_log *log)
 {
     return log->segment.chain;
-}
-
-struct chain_head audit_log_head(struct audit_log *log)
-{
-    pthread_mutex_lock(&log->published_lock);
-    struct chain_head head = log->published;
-    pthread_mutex_unlock(&log->published_lock);
-    return head;
 }

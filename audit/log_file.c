@@ -53,6 +53,34 @@ static bool write_all(struct audit_log *log, struct text text)
     return true;
 }
 
+static void publish(struct audit_log *log)
+{
+    struct log_published *published = &log->published;
+    uint64_t turn = atomic_load_explicit(&published->turn, memory_order_relaxed);
+    uint64_t words[sizeof(published->words) / sizeof(published->words[0])] = {log->on_file.seq};
+    memcpy(words + 1, log->on_file.mac, CHAIN_MAC_SIZE);
+    atomic_store_explicit(&published->turn, turn + 1, memory_order_relaxed);
+    /* Released: who reads one of them sees the odd number, or a later one. */
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        atomic_store_explicit(&published->words[i], words[i], memory_order_release);
+    atomic_store_explicit(&published->turn, turn + 2, memory_order_release);
+}
+
+struct chain_head audit_log_head(struct audit_log *log)
+{
+    struct log_published *published = &log->published;
+    uint64_t turn, words[sizeof(published->words) / sizeof(published->words[0])];
+    struct chain_head head;
+    do {
+        turn = atomic_load_explicit(&published->turn, memory_order_acquire);
+        for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+            words[i] = atomic_load_explicit(&published->words[i], memory_order_acquire);
+    } while ((turn & 1) != 0 || atomic_load_explicit(&published->turn, memory_order_relaxed) != turn);
+    head.seq = words[0];
+    memcpy(head.mac, words + 1, CHAIN_MAC_SIZE);
+    return head;
+}
+
 bool log_file_write(struct audit_log *log)
 {
     if (!cut_off(log))
@@ -70,9 +98,7 @@ bool log_file_write(struct audit_log *log)
     log->on_file = log->head;
     buffer_clear(&log->lines);
     buffer_clear(&log->kept);
-    pthread_mutex_lock(&log->published_lock);
-    log->published = log->on_file;
-    pthread_mutex_unlock(&log->published_lock);
+    publish(log);
     return true;
 }
 

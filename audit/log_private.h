@@ -2,7 +2,7 @@
 #ifndef SLUICE_AUDIT_LOG_PRIVATE_H
 #define SLUICE_AUDIT_LOG_PRIVATE_H
 
-#include <pthread.h>
+#include <stdatomic.h>
 
 #include "audit/log.h"
 
@@ -21,6 +21,13 @@ struct log_memo {
     uint64_t person;     /* hash of customer and subject */
     uint64_t generation; /* of the subjects, when it was found; 0: empty */
     char pseudonym[SUBJECTS_PSEUDONYM_SIZE];
+};
+
+/* A head that its worker writes and any thread reads, without a lock: the keeper is niced, and a worker would wait as
+ * long as it does for the processor. */
+struct log_published {
+    atomic_uint_fast64_t turn; /* odd while the words change */
+    atomic_uint_fast64_t words[1 + CHAIN_MAC_SIZE / sizeof(uint64_t)];
 };
 
 struct audit_log {
@@ -51,8 +58,7 @@ struct audit_log {
     bool syncing;
     uint64_t syncing_to;
     struct audit_statistics statistics;
-    pthread_mutex_t published_lock;
-    struct chain_head published; /* under the lock: on_file */
+    struct log_published published; /* on_file */
     struct log_memo memo[LOG_MEMO];
 };
 

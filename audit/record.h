@@ -12,6 +12,7 @@ struct audit_record {
     int64_t time_us; /* of arrival, since the epoch */
     uint64_t duration_us;
     struct text request_id, trace_id, span_id;
+    bool traced; /* trace_id is the caller's; else it begins with this request, whose id says as much */
     struct text method;
     struct text path;                          /* raw, with query */
     struct text address;                       /* of the caller, behind trusted proxies */

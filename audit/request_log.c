@@ -180,6 +180,11 @@ void request_log_destroy(struct request_log *log)
     free(log);
 }
 
+bool request_log_is_kept(const struct request_log *log)
+{
+    return log->sink != NULL;
+}
+
 void request_log_record(struct request_log *log, const struct audit_record *record)
 {
     if (log->sink == NULL)

@@ -22,6 +22,8 @@ struct request_log *
 request_log_create(struct loop *loop,
                    struct request_sink *sink); /* sink NULL: lines are dropped. NULL: out of memory */
 void request_log_destroy(struct request_log *log);
+/* False: what it is told goes nowhere. */
+bool request_log_is_kept(const struct request_log *log);
 /* Formats now, hands over within 20 ms. */
 void request_log_record(struct request_log *log, const struct audit_record *record);
 

@@ -414,6 +414,69 @@ static void addresses_are_cut_and_people_are_pseudonyms(void **state)
     subjects_close(options.subjects);
 }
 
+static void a_trace_is_told_where_the_caller_began_it(void **state)
+{
+    struct audit_record record = {.trace_id = TEXT("0af7651916cd43dd8448eb211c80319c"), .traced = true};
+    open_log();
+    audit_log_append(audit, AUDIT_OUTCOME, &record);
+    record.trace_id = TEXT("b519dc826e8a5369884fc08473e7126d");
+    record.traced = false;
+    audit_log_append(audit, AUDIT_OUTCOME, &record);
+    audit_log_close(audit);
+    struct found found;
+    read_all(&found);
+    assert_non_null(memmem(found.all.data, found.all.size, "\"trace_id\":\"0af7651916cd43dd8448eb211c80319c\"", 45));
+    assert_null(memmem(found.all.data, found.all.size, "b519dc", 6));
+    buffer_free(&found.all);
+}
+
+/* --- the head that others read --- */
+
+#define HEADS 2000
+
+struct reading {
+    uint64_t last;            /* the number that ends it */
+    struct chain_head *heads; /* as they were read, each other than the one before */
+    size_t count;
+};
+
+static void *read_heads(void *context)
+{
+    struct reading *reading = context;
+    struct chain_head head = {0}, before = {0};
+    while (head.seq != reading->last) {
+        head = audit_log_head(audit);
+        if (memcmp(&head, &before, sizeof(head)) != 0 && reading->count <= HEADS)
+            reading->heads[reading->count++] = head;
+        before = head;
+    }
+    return NULL;
+}
+
+static void a_head_that_is_read_while_it_moves_is_one_that_was_written(void **state)
+{
+    struct chain_head *written = calloc(HEADS + 2, sizeof(*written)); /* by number */
+    struct reading reading = {.last = HEADS + 1, .heads = calloc(HEADS + 1, sizeof(*written))};
+    pthread_t thread;
+    assert_true(written != NULL && reading.heads != NULL);
+    open_log();
+    written[1] = audit_log_head(audit);
+    assert_int_equal(pthread_create(&thread, NULL, read_heads, &reading), 0);
+    for (size_t i = 2; i <= reading.last; i++) {
+        append(AUDIT_OUTCOME);
+        loop_turn(loop, 0);
+        written[i] = audit_log_head(audit);
+        assert_int_equal(written[i].seq, i);
+    }
+    pthread_join(thread, NULL);
+    assert_int_not_equal(reading.count, 0);
+    for (size_t i = 0; i < reading.count; i++)
+        assert_memory_equal(&reading.heads[i], &written[reading.heads[i].seq], sizeof(*written));
+    audit_log_close(audit);
+    free(reading.heads);
+    free(written);
+}
+
 int main(void)
 {
     hash_init();
@@ -430,6 +493,8 @@ int main(void)
         TEST(segments_follow_one_another_in_one_chain),
         TEST(a_write_that_waits_while_its_segment_is_closed_is_on_disk_when_it_is_told_so),
         TEST(addresses_are_cut_and_people_are_pseudonyms),
+        TEST(a_trace_is_told_where_the_caller_began_it),
+        TEST(a_head_that_is_read_while_it_moves_is_one_that_was_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
