@@ -46,11 +46,11 @@ static void name_instance(const char *configured, char out[AUDIT_INSTANCE_MAX + 
     if (configured == NULL && gethostname(name, sizeof(name) - 1) != 0)
         strcpy(name, "sluice");
     const char *from = configured != NULL ? configured : name[0] != '\0' ? name : "sluice";
-    size_t size = 0;
-    for (; size < AUDIT_INSTANCE_MAX && from[size] != '\0'; size++) {
-        char c = from[size] >= 'A' && from[size] <= 'Z' ? (char)(from[size] + 32) : from[size];
+    size_t size = strnlen(from, AUDIT_INSTANCE_MAX);
+    for (size_t i = 0; i < size; i++) {
+        char c = from[i] >= 'A' && from[i] <= 'Z' ? (char)(from[i] + 32) : from[i];
         bool allowed = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-';
-        out[size] = allowed ? c : '-';
+        out[i] = allowed ? c : '-';
     }
     out[size] = '\0';
 }

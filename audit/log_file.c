@@ -158,7 +158,7 @@ void log_file_rotate(struct audit_log *log)
         return;
     }
     audit_sync_close(log->options->sync, old);
-    log->segment = next;
+    log->segment.number = next.number; /* only: its chain's name is read on other threads */
     take(log, fd);
     log_append_event(log, "continue", append_continue);
 }

@@ -312,8 +312,8 @@ struct st_h2o_evloop_t *loop_evloop(struct loop *loop)
 }
 
 /* A write that was made by a timer or a hook, and was through at once, is told of here. h2o itself would do that behind
- * its next wait, but in front of it would begin to watch the socket for writing, and never end that: where the socket is
- * full by then, its next readiness finds nobody who writes, and h2o aborts. */
+ * its next wait, but in front of it would begin to watch the socket for writing, and never end that: where the socket
+ * is full by then, its next readiness finds nobody who writes, and h2o aborts. */
 static void tell_written(struct loop *loop)
 {
     if (loop->evloop->_pending_as_client != NULL || loop->evloop->_pending_as_server != NULL)

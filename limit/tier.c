@@ -13,10 +13,20 @@ struct interned {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct interned *first;
 
+static bool is_same_policy(const struct limit_policy *a, const struct limit_policy *b)
+{
+    return strcmp(a->name, b->name) == 0 && a->tokens == b->tokens && a->window_ms == b->window_ms &&
+           a->burst == b->burst && a->period == b->period;
+}
+
 static bool says_the_same(const struct limit_tier *a, const struct limit_tier *b)
 {
-    return strcmp(a->name, b->name) == 0 && a->count == b->count &&
-           memcmp(a->policies, b->policies, sizeof(a->policies)) == 0;
+    if (strcmp(a->name, b->name) != 0 || a->count != b->count)
+        return false;
+    size_t same = 0;
+    while (same < a->count && is_same_policy(&a->policies[same], &b->policies[same]))
+        same++;
+    return same == a->count;
 }
 
 static struct interned *find(const struct limit_tier *content)

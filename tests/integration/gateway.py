@@ -156,14 +156,20 @@ class Gateway:
                 connection.shutdown(socket.SHUT_WR)
             return receive(connection)
 
-    def request_lines(self):
-        """The records of the request log so far."""
-        return [json.loads(line) for line in self.stdout.read_text(errors="replace").splitlines() if '"event":"request"' in line]
+    def log_size(self):
+        """Bytes of the request log so far: where request_lines begins to read when told so."""
+        return self.stdout.stat().st_size
 
-    def record_of(self, answer, within=5):
+    def request_lines(self, start=0):
+        """The records of the request log so far, from byte `start` on."""
+        with open(self.stdout, encoding="utf-8", errors="replace") as log:
+            log.seek(start)
+            return [json.loads(line) for line in log.read().splitlines() if '"event":"request"' in line]
+
+    def record_of(self, answer, within=5, start=0):
         """The log's record of one answer."""
         wanted = answer.headers["X-Request-Id"]
-        return eventually(lambda: next((line for line in self.request_lines() if line["request_id"] == wanted), None), within=within, says=f"the record of {wanted}")
+        return eventually(lambda: next((line for line in self.request_lines(start) if line["request_id"] == wanted), None), within=within, says=f"the record of {wanted}")
 
     def metrics(self):
         """Samples of /metrics: {'name{label="value"}': number}."""

@@ -232,6 +232,7 @@ def test_records_are_shipped_once_over_the_databases_death(demo_cluster, tmp_pat
         server.remove()
 
 
+@pytest.mark.tsan
 def test_segments_are_compressed_and_deleted_by_the_rule(own):
     one = own({"audit": {"segment_size": "64KB", "keep_size": "20KB"}, "log": {"requests": "off"}})
 
@@ -299,6 +300,7 @@ def test_a_person_is_erased_everywhere_and_the_chain_holds(own):
         assert command("customer", "erase-subject", *wrong, "--config", one.path).returncode == 2
 
 
+@pytest.mark.tsan
 def test_every_gateway_forgets_a_person(own, tmp_path):
     ones = [own({"audit": {"folder": str(tmp_path / f"audit-{name}"), "instance": name}}) for name in ("north", "south")]
     person = token(sub="ann", customer="acme")

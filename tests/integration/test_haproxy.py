@@ -93,10 +93,20 @@ def three(postgres, redis, base, tmp_path):
                    "database": {"writer": {"user": "sluice_writer", "password_file": write_secret(tmp_path, "writer.password", WRITER_PASSWORD)},
                                 "fast": {"statement_timeout": "2s"}},
                    "warehouse": {"schemas": ["shown", "serving"], "loadable": [{"dataset": "price", "table": "ware.price"}]}}
-        gateways.append(start_gateway(tmp_path / name, postgres, redis, base, changes, prefix="proxied:"))
+        gateways.append(start_gateway(tmp_path / name, postgres, redis, base, changes, prefix="proxied:", ready=False))
+    for one in gateways:
+        eventually(one.is_ready, within=30, every=0.02, says="a gateway's readiness")
     proxy = Proxy(tmp_path, gateways)
     yield proxy, gateways
     proxy.stop()
+    stop_all(gateways)
+
+
+def stop_all(gateways):
+    """Their drains side by side: each waits for drain_delay."""
+    for one in gateways:
+        if one.process.poll() is None:
+            one.terminate()
     for one in gateways:
         one.stop()
 
@@ -233,7 +243,7 @@ class Stub:
                 pass
 
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         return server
 
     def stop(self):

@@ -208,6 +208,7 @@ def test_chunks_of_garbage_load_nothing(ingest, name, garbage):
     assert ingest.rows(name) is None
 
 
+@pytest.mark.tsan
 def test_a_client_cut_in_the_middle_leaves_nothing(ingest, name):
     assert ingest.put(name, b"id\n1\n")[0] == 201
     for head, part in ((f"Content-Length: {len(SALES)}", SALES[:3000]), ("Transfer-Encoding: chunked", chunked(SALES)[:-5])):
@@ -275,6 +276,7 @@ def test_seventy_connections_at_sixty_four_are_all_served(ingests, name):
     assert one.metric("accepted_total") == 70
 
 
+@pytest.mark.tsan
 def test_one_customer_has_half_of_the_connections_at_most(ingests, name):
     one = ingests({"connections": 2})
     with one.connect() as first, one.connect() as second:
@@ -303,6 +305,7 @@ def test_a_drain_lets_a_load_finish(ingests, name):
     assert one.gateway.process.wait(20) == 0
 
 
+@pytest.mark.tsan
 def test_a_drain_that_takes_too_long_cancels_the_load(ingests, office, name):
     one = ingests(others={"server": {"drain_timeout": "300ms"}})
     with one.connect() as connection:

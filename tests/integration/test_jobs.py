@@ -62,6 +62,7 @@ def clean(own, office):
         eventually(lambda who=who: tables(office, who) == [], within=10 * SLOWNESS, says="the tables' end")
 
 
+@pytest.mark.tsan
 def test_a_query_becomes_a_job_and_its_rows_are_read_in_the_dialect(own, clean):
     answer = submit(own, "select id, who, amount, day from uploads.sales where id <= :most order by id", {"most": 20})
     job = begun(answer)
@@ -165,6 +166,7 @@ def test_other_preferences_answer_at_once(own, clean):
     begun(submit(own, "select 1 as one", prefer="wait=10, Respond-Async; x=1"))
 
 
+@pytest.mark.tsan
 def test_delete_ends_what_runs_and_erases_it(own, clean, office):
     job = begun(submit(own, LONG))
     eventually(lambda: office.query(ACTIVE)[0][0] == 1, within=20 * SLOWNESS, says="the query's start")
@@ -185,6 +187,7 @@ def test_delete_erases_a_result(own, clean, office):
     assert_problem(get(own, job, path="/result"), 404, "not-found")
 
 
+@pytest.mark.tsan
 def test_who_waits_is_answered_when_it_has_ended_or_the_time_is_over(own, clean, office):
     job = begun(submit(own, LONG))
     start = time.monotonic()
@@ -194,6 +197,7 @@ def test_who_waits_is_answered_when_it_has_ended_or_the_time_is_over(own, clean,
     assert_problem(get(own, job, path="?wait=-1"), 400, "invalid-parameter")
 
 
+@pytest.mark.tsan
 def test_who_leaves_waits_no_more(own, clean):
     job = begun(submit(own, LONG))
     before = own.metrics()["sluice_clients_gone_total"]

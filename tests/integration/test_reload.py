@@ -62,6 +62,7 @@ def tier(rate, burst):
     return {"limits": {"tiers": {"test": {"rates": [{"rate": rate, "burst": burst}], "quotas": []}}}}
 
 
+@pytest.mark.tsan
 def test_a_changed_limit_counts_on_all_workers_within_a_second(gateway):
     one = gateway({"server": {"workers": 4}})
     assert policies(one) == {'"second";q=100000;w=1;burst=100000'}
@@ -157,6 +158,7 @@ def test_the_content_of_a_key_file_changes_under_its_name(gateway, tmp_path):
     assert one.get(SUMMARY, bearer=token(key=fresh)).status_code == 200
 
 
+@pytest.mark.tsan
 def test_an_issuer_comes_with_its_audience_and_its_tier(gateway, tmp_path):
     one = gateway()
     keys = [{"kid": "other-1", "algorithm": "HS256", "file": write_secret(tmp_path, "other.key", SECRET)}]
@@ -242,6 +244,7 @@ def test_a_request_under_way_ends_under_what_it_began_with(gateway):
     assert b'RateLimit-Policy: "second";q=100000;w=1;burst=100000'.lower() in received.partition(b"\r\n\r\n")[0].lower()
 
 
+@pytest.mark.tsan
 def test_a_hundred_reloads_under_load_fail_no_request(gateway, redis):
     one = gateway(redis=redis)
     with Callers(one, 8) as callers:

@@ -32,12 +32,50 @@ LOOSE = "/v1/datasets/loose?order=name"
 WITHIN = 10 * SLOWNESS
 
 
-@pytest.fixture
-def pair(demo_cluster):
-    servers = [Primary(demo_cluster, False)]
+# What a test may have changed, as it was.
+AS_BEFORE = """
+delete from far.loose; insert into far.loose select n, 'loose ' || n from generate_series(1, 10) as n;
+update far.item set name = 'item ' || id where name <> 'item ' || id;
+update warehouse.region set name = 'Arvonia' where region_id = 'AR';
+alter table far.item drop column if exists more;
+"""
+
+
+def make_pair(template):
+    servers = [Primary(template, False)]
     servers[0].query(TEMPLATE, SQL)
     servers.append(Replica(servers[0]))
     servers[0].wait_for_replicas()
+    return servers
+
+
+@pytest.fixture(scope="module")
+def kept_pair(demo_cluster):
+    servers = make_pair(demo_cluster)
+    yield servers
+    for server in servers:
+        remove(server)
+
+
+@pytest.fixture
+def pair(kept_pair):
+    """What each test finds as it was made; the standby may be paused and killed."""
+    yield kept_pair
+    primary, replica = kept_pair
+    if replica.process.poll() is not None:
+        replica.start()
+    replica.resume()
+    replica.query("postgres", "alter system reset max_standby_streaming_delay")
+    replica.query("postgres", "select pg_reload_conf()")
+    primary.query("postgres", "drop extension if exists pg_stat_statements")
+    primary.query(TEMPLATE, AS_BEFORE)
+    replica.catch_up(primary)
+
+
+@pytest.fixture
+def lost_pair(demo_cluster):
+    """A pair of one's own, for what cannot be undone: a promotion, the end of the primary."""
+    servers = make_pair(demo_cluster)
     yield servers
     for server in servers:
         remove(server)
@@ -293,8 +331,8 @@ def test_a_standby_killed_in_mid_stream_cuts_the_answer_where_all_can_see(pair, 
     assert not tail.endswith(b"0\r\n\r\n"), "the answer looks whole"
 
 
-def test_a_promoted_standby_is_no_standby_any_more(pair, serve):
-    primary, replica = pair
+def test_a_promoted_standby_is_no_standby_any_more(lost_pair, serve):
+    primary, replica = lost_pair
     api = serve(primary, replica)
     from_lane(api, ITEMS, "replica")
     replica.promote()
@@ -303,8 +341,8 @@ def test_a_promoted_standby_is_no_standby_any_more(pair, serve):
     assert "no standby" in api.errors()
 
 
-def test_a_failover_to_the_standby_itself_is_followed(pair, serve):
-    primary, replica = pair
+def test_a_failover_to_the_standby_itself_is_followed(lost_pair, serve):
+    primary, replica = lost_pair
     api = serve(primary, replica, database={"host": [f"127.0.0.1:{primary.port}", f"127.0.0.1:{replica.port}"]})
     from_lane(api, ITEMS, "replica")
     kill_hard(primary)

@@ -11,7 +11,7 @@ import pytest
 from conftest import start_gateway
 from gateway import SLOWNESS, check_problem, token, write_secret
 from office import LOGIN_KEY, opened
-from test_haproxy import base, three  # noqa: F401 (fixtures)
+from test_haproxy import base, stop_all, three  # noqa: F401 (fixtures)
 from wait import free_port
 
 WHO = "smuggler"
@@ -241,8 +241,8 @@ def logged_ids(gateway):
 
 def no_smuggling(gateway, before):
     """Nothing hidden was served: after a request whose record is there, all earlier ones are, as one worker writes them."""
-    gateway.record_of(gateway.get("/v1/regions/AR"))
-    hidden = [line["path"] for line in gateway.request_lines()[before:] if MARK.decode() in line["path"]]
+    gateway.record_of(gateway.get("/v1/regions/AR"), start=before)
+    hidden = [line["path"] for line in gateway.request_lines(before) if MARK.decode() in line["path"]]
     assert not hidden, "a request that was hidden in another one is in the request log"
 
 
@@ -257,7 +257,7 @@ def expected(case, listener):
 def test_an_odd_request_has_one_answer_and_hides_none(hostile, listener, case):
     status = expected(case, listener)
     wants_two = status in (0, -3) and listener != "ingest"  # which takes one request a connection
-    data, before = fill(case.raw, listener), len(hostile.request_lines())
+    data, before = fill(case.raw, listener), hostile.log_size()
     got = exchange(hostile.addresses[listener], data + {0: BEHIND, -3: SMUGGLED + BEHIND}.get(status, SMUGGLED))
     assert len(got) == (2 if wants_two else 1), got
     first, headers, body = got[0]
@@ -272,7 +272,7 @@ def test_an_odd_request_has_one_answer_and_hides_none(hostile, listener, case):
 
 def test_what_follows_an_error_in_doubt_is_not_answered_however_it_arrives(hostile):
     """Byte by byte, and with what is hidden in packets of its own."""
-    before = len(hostile.request_lines())
+    before = hostile.log_size()
     for raw in (b"@POST HTTP/1.1\r\n@HOSTContent-Length: 4\r\n" + CHUNKED + b"\r\n" + BODY, b"@GET HTTP/1.1\n@HOST\r\n", b"@GET HTTP/1.1\r\n@HOST" + b"Host: y\r\n\r\n"):
         for listener, address in hostile.addresses.items():
             received = b""
@@ -312,14 +312,13 @@ def test_behind_haproxy_each_answer_of_a_gateway_is_the_answer_to_one_request(th
             return case, error
 
     tasks = [(listener, case) for listener in ("public", "ingest") for case in CASES if case.name not in ("a PROXY line", "HTTP/2.0 preface")]  # both are HAProxy's own business
-    with ThreadPoolExecutor(32) as pool:
+    with ThreadPoolExecutor(64) as pool:
         done = list(pool.map(ask, tasks))
     # What it takes for a request of its own it may ask for, and a case has one of those besides itself at most.
     wrong = [(case.name, got) for case, got in done if isinstance(got, Exception) or len(got) > 2]
     assert not wrong, wrong[:5]
     seen = [headers["x-request-id"] for _, got in done for _, headers, _ in got if "x-request-id" in headers]
-    for one in gateways:
-        one.stop()  # all that it served is in its log then
+    stop_all(gateways)  # all that they served is in their logs then
     logged = [number for one in gateways for number in logged_ids(one)]
     assert len(seen) == len(set(seen)) > 50 and len(logged) == len(set(logged)) > 50
     more = set(logged) - set(seen)

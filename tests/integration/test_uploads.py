@@ -234,6 +234,7 @@ def test_an_idempotency_key_carries_out_once(api, name):
     assert ids(api, name) == [1]
 
 
+@pytest.mark.tsan
 def test_two_at_once_leave_one_whole_file(api, name):
     bodies = [b"id,who\n" + b"".join(b"%d,%d\n" % (n, who) for n in range(3000)) for who in (1, 2, 3)]
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
@@ -244,6 +245,7 @@ def test_two_at_once_leave_one_whole_file(api, name):
     assert len(found) == 3000 and len({row["who"] for row in found}) == 1
 
 
+@pytest.mark.tsan
 def test_two_appends_at_once_to_a_new_name_lose_no_row_of_a_2xx(api, name):
     def add(n):
         return api.session.__class__().put(f"{api.base}/v1/uploads/{name}?mode=append", data=b"id\n%d\n" % n, headers=api.headers(None, bearer("upanna")), timeout=60)
@@ -357,6 +359,7 @@ def test_who_may_not_is_told_so(api, name):
     assert_problem(put(api, name, SALES, who="nobody"), 403, "unregistered-customer")
 
 
+@pytest.mark.tsan
 def test_a_client_that_leaves_leaves_nothing(api, office, name):
     put(api, name, SALES)
     with office.login("upanna") as cursor:

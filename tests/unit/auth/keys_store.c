@@ -315,7 +315,8 @@ static void the_document_of_discovery_leads_to_the_keys_and_a_strangers_does_not
     assert_int_equal(current_count(), 0); /* nobody waited */
     struct keys_subscription *subscription = keys_subscribe(store, loop, on_change, NULL);
     loop_until(loop, changes == 1);
-    loop_until(loop, atomic_load(&server.requests) == 2); /* the document, and then what it named; counted once answered */
+    loop_until(loop,
+               atomic_load(&server.requests) == 2); /* the document, and then what it named; counted once answered */
     assert_int_equal(keys_store_statistics(store).failures, 1);
     assert_int_equal(current_count(), 0);
     keys_unsubscribe(subscription);

@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -25,6 +27,29 @@ static void equal_ones_are_one_until_the_last_reference(void **state)
     assert_string_equal(b->name, "five");
     tier_unref(b);
     tier_unref(c);
+    assert_int_equal(tier_count(), 0);
+}
+
+static void what_lies_between_and_behind_the_values_counts_for_nothing(void **state)
+{
+    struct limit_tier other, differing = five;
+    const struct limit_tier *a = tier_intern(&five), *b;
+    (void)state;
+    memset(&other, 0xa5, sizeof(other));
+    snprintf(other.name, sizeof(other.name), "five");
+    snprintf(other.policies[0].name, sizeof(other.policies[0].name), "second");
+    other.policies[0].tokens = other.policies[0].burst = 5;
+    other.policies[0].window_ms = 1000;
+    other.policies[0].period = LIMIT_NONE;
+    other.count = 1;
+    b = tier_intern(&other);
+    assert_ptr_equal(a, b);
+    tier_unref(b);
+    differing.policies[0].burst++;
+    b = tier_intern(&differing);
+    assert_ptr_not_equal(a, b);
+    tier_unref(b);
+    tier_unref(a);
     assert_int_equal(tier_count(), 0);
 }
 
@@ -60,6 +85,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equal_ones_are_one_until_the_last_reference),
+        cmocka_unit_test(what_lies_between_and_behind_the_values_counts_for_nothing),
         cmocka_unit_test(one_that_was_not_interned_is_nobodys),
         cmocka_unit_test(slots_and_leases_keep_theirs),
     };
