@@ -35,6 +35,7 @@ static enum status read_secrets(struct server *server, struct failure *failure)
     buffer_init(&server->cursor_secret, SECRET_CEILING);
     buffer_init(&server->login_key, SECRET_CEILING);
     buffer_init(&server->writer_password, SECRET_CEILING);
+    buffer_init(&server->audit_secret, SECRET_CEILING);
     enum status status = config_secret_read(&config->database.password, &server->database_password, failure);
     if (status == STATUS_OK)
         status = config_secret_read(&config->redis.password, &server->redis_password, failure);
@@ -44,6 +45,8 @@ static enum status read_secrets(struct server *server, struct failure *failure)
         status = customer_login_key(config, &server->login_key, failure);
     if (status == STATUS_OK)
         status = config_secret_read(&config->database.writer_password, &server->writer_password, failure);
+    if (status == STATUS_OK && config->audit.folder != NULL)
+        status = server_audit_read_secret(config, &server->audit_secret, failure);
     if (status != STATUS_OK)
         return status;
     if (server->cursor_secret.size == 0) {
@@ -318,7 +321,7 @@ enum status server_create(const struct config *config, struct sockets *sockets, 
     if (status == STATUS_OK && strcmp(config->log.requests, "off") != 0)
         status = request_sink_create(config->log.requests, &server->sink, failure);
     if (status == STATUS_OK && config->audit.folder != NULL)
-        status = server_audit_create(config, &server->audit, failure);
+        status = server_audit_create(config, buffer_text(&server->audit_secret), &server->audit, failure);
     if (status == STATUS_OK) {
         configure_http(server);
         status = control_create(server, &server->control, failure);
@@ -453,5 +456,6 @@ void server_destroy(struct server *server)
     buffer_free(&server->cursor_secret);
     buffer_free(&server->login_key);
     buffer_free(&server->writer_password);
+    buffer_free(&server->audit_secret);
     free(server);
 }

@@ -49,7 +49,7 @@ struct server {
     struct request_sink *sink;    /* NULL: log.requests is off */
     char *cache_prefix; /* of keys in Redis: another release or catalog answers otherwise from the same data */
     struct text cursor_key;
-    struct buffer database_password, redis_password, cursor_secret;
+    struct buffer database_password, redis_password, cursor_secret, audit_secret;
     struct buffer login_key;       /* of customers' roles; empty: they have no data of their own here */
     struct buffer writer_password; /* as the others, it ends with a NUL that is not counted */
     struct tasks *loads;           /* NULL, as `spool`: neither customers nor a writer are configured */

@@ -10,9 +10,8 @@
 
 #define SECRET_CEILING 4096 /* bytes */
 
-static enum status read_key(const struct config *config, struct buffer *secret, struct failure *failure)
+enum status server_audit_read_secret(const struct config *config, struct buffer *secret, struct failure *failure)
 {
-    buffer_init(secret, SECRET_CEILING);
     enum status status = config_secret_read(&config->audit.key, secret, failure);
     if (status == STATUS_OK && secret->size < CHAIN_KEY_MINIMUM)
         status =
@@ -32,7 +31,8 @@ static void forget_key(struct buffer *secret)
 enum status server_audit_key(const struct config *config, struct hash_hmac_key *key, struct failure *failure)
 {
     struct buffer secret;
-    enum status status = read_key(config, &secret, failure);
+    buffer_init(&secret, SECRET_CEILING);
+    enum status status = server_audit_read_secret(config, &secret, failure);
     if (status == STATUS_OK)
         hash_hmac_key_set(key, buffer_text(&secret));
     forget_key(&secret);
@@ -100,18 +100,14 @@ static enum status recover(struct server_audit *audit, struct failure *failure)
     return status;
 }
 
-enum status server_audit_create(const struct config *config, struct server_audit **out, struct failure *failure)
+enum status server_audit_create(const struct config *config, struct text secret, struct server_audit **out,
+                                struct failure *failure)
 {
-    struct buffer secret;
     struct server_audit *audit = calloc(1, sizeof(*audit));
     if (audit == NULL)
         return failure_set(failure, STATUS_FAILED, "out of memory");
-    enum status status = read_key(config, &secret, failure);
-    if (status == STATUS_OK)
-        set_options(audit, config, buffer_text(&secret));
-    forget_key(&secret);
-    if (status == STATUS_OK)
-        status = make_folder(config->audit.folder, failure);
+    set_options(audit, config, secret);
+    enum status status = make_folder(config->audit.folder, failure);
     if (status == STATUS_OK)
         status = recover(audit, failure);
     if (status == STATUS_OK)

@@ -13,9 +13,12 @@ struct server_audit {
     struct recover_result recovered;
 };
 
+/* The chains' key as configured; STATUS_INVALID if it is too short. `secret` has been initialised. */
+enum status server_audit_read_secret(const struct config *config, struct buffer *secret,
+                                     struct failure *failure) MUST_CHECK;
 /* Makes the folder (0700) where there is none, ends what a crash left, and says so in the log. STATUS_INVALID names the
- * key of the configuration. */
-enum status server_audit_create(const struct config *config, struct server_audit **audit,
+ * key of the configuration. `secret` is read within the call. */
+enum status server_audit_create(const struct config *config, struct text secret, struct server_audit **audit,
                                 struct failure *failure) MUST_CHECK;
 /* The workers' logs must be closed. NULL is allowed. */
 void server_audit_destroy(struct server_audit *audit);

@@ -20,6 +20,7 @@
 #define SOCKETS_TEXT (SOCKETS_MAX * 5)
 
 static int ready_fd = -1; /* of the new process */
+static pid_t before;      /* who started it; 0: nobody that it takes over from. Whoever loses his parent gets another */
 
 void upgrade_find_program(struct upgrade_program *program, char *const *arguments)
 {
@@ -76,6 +77,7 @@ static void add_all(struct surroundings *surroundings, const struct server *serv
     add_secret(surroundings, &config->customers.login_key, &server->login_key);
     add_secret(surroundings, &config->redis.password, &server->redis_password);
     add_secret(surroundings, &config->paging.cursor_key, &server->cursor_secret);
+    add_secret(surroundings, &config->audit.key, &server->audit_secret);
 }
 
 static void forget_surroundings(struct surroundings *surroundings)
@@ -211,6 +213,12 @@ void upgrade_open(void)
     if (fd < FIRST_FD || fstat(fd, &about) != 0 || !S_ISFIFO(about.st_mode) || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
         return;
     ready_fd = fd;
+    before = getppid();
+}
+
+bool upgrade_before_lives(void)
+{
+    return before != 0 && getppid() == before;
 }
 
 /* Who started this process may have been killed meanwhile: then nobody needs the word. */

@@ -33,5 +33,7 @@ void upgrade_give_up(struct upgrade *upgrade);
 void upgrade_open(void);    /* takes SLUICE_READY out of the environment */
 void upgrade_serving(void); /* tells who started it, if one did */
 void upgrade_close(void);
+/* The process that started this one has not ended yet: what it has under way still counts. Any thread. */
+bool upgrade_before_lives(void);
 
 #endif

@@ -211,6 +211,9 @@ static void drain(struct connection *connection)
     unsigned count = 0;
     while (connection->slot_count != 0 && connection->spoiled == NULL && has_more(connection)) {
         if (count++ % ROWS_A_LOOK == ROWS_A_LOOK - 1 && clock_monotonic_us() >= end_us) {
+            /* Not read on beside that: libpq would gather faster than this takes from it, and keeps a buffer that
+             * became 4 MB for as long as the connection lives. */
+            loop_watch_readable(connection->watch, false);
             loop_timer_start(connection->pool->loop, &connection->resume, 0, connection_on_resume);
             return;
         }
@@ -221,6 +224,7 @@ static void drain(struct connection *connection)
         connection_lost(connection, connection->spoiled != NULL ? connection->spoiled : PQerrorMessage(connection->pg));
         return;
     }
+    loop_watch_readable(connection->watch, true);
     finish_cancel(connection);
 }
 

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "api/upgrade.h"
+
 #define TIDY_MOST 200 /* rows that one call sees to; the next one sees to the others */
 
 #define STAMP(column)                                                                                                  \
@@ -40,8 +42,10 @@ bool job_is_lost(const struct server *server, const struct postgres_rows *rows, 
     job_instance(server, instance);
     if (text_equal(postgres_rows_value(rows, row, JOB_EXPIRED), TEXT("t")))
         return true;
+    /* In an upgrade two processes are this instance. What the one before has not ended when it goes, the next look
+     * finds. */
     return is_open && text_equal(postgres_rows_value(rows, row, JOB_INSTANCE), text_from_string(instance)) &&
-           !job_list_has(server->known_jobs, id);
+           !job_list_has(server->known_jobs, id) && !upgrade_before_lives();
 }
 
 void job_rows_append_table(const struct own_task *task, struct text id, struct buffer *out)
@@ -89,7 +93,7 @@ static void keep_found(void *context, const struct postgres_rows *rows)
     for (size_t row = 0; row < postgres_rows_count(rows); row++) {
         struct text id = postgres_rows_value(rows, row, 0);
         bool expired = text_equal(postgres_rows_value(rows, row, 1), TEXT("t"));
-        if (job_list_has(found->known, id))
+        if (job_list_has(found->known, id) || (!expired && upgrade_before_lives()))
             continue;
         keep(expired ? found->expired : found->lost, expired ? &found->expired_count : &found->lost_count, id);
     }

@@ -33,6 +33,9 @@ static bool is(const struct postgres_error *error, const char *sqlstate)
 
 bool read_error_is_outdated(const struct postgres_error *error)
 {
+    /* "could not open relation", "cache lookup failed"; a deadlock with what replaces the relations that it reads. */
+    if (is(error, "XX000") || is(error, "40P01"))
+        return true;
     /* Undefined table, column, schema or function; a plan whose result type has changed; a privilege that was taken. */
     return is(error, "42P01") || is(error, "42703") || is(error, "3F000") || is(error, "42883") || is(error, "0A000") ||
            is(error, "42501");

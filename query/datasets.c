@@ -274,9 +274,10 @@ static void on_done(void *context, const struct postgres_error *error)
 {
     struct datasets_load *load = context;
     struct datasets *datasets = load->datasets;
-    /* "could not open relation", "cache lookup failed": dropped under the question. What stands there now answers it.
-     */
-    if (error != NULL && strcmp(error->sqlstate, "XX000") == 0 && load->repeats++ < REPEATS && ask(load) == STATUS_OK)
+    /* "could not open relation", "cache lookup failed": dropped under the question; or a deadlock with what drops it.
+     * What stands there now answers it. */
+    bool overtaken = error != NULL && (strcmp(error->sqlstate, "XX000") == 0 || strcmp(error->sqlstate, "40P01") == 0);
+    if (overtaken && load->repeats++ < REPEATS && ask(load) == STATUS_OK)
         return;
     struct text key = text_of(load->key, load->key_size);
     enum status status = error != NULL ? judge(datasets, error) : load->status;

@@ -85,7 +85,8 @@ enum status load_words(struct load *load, enum status status)
                            "%.*s is held by something else for longer than %u ms; nothing was changed: send the load "
                            "again",
                            TEXT_ARGS(load->order->dataset), load->order->lock_timeout_ms);
-    if (begins(state, "40"))
+    /* "tuple concurrently updated", "could not open relation with OID": the catalog changed under a statement. */
+    if (begins(state, "40") || strcmp(state, "XX000") == 0)
         return failure_set(load->failure, STATUS_CONFLICT,
                            "another change of %.*s came in between; nothing was changed: send the load again",
                            TEXT_ARGS(load->order->dataset));

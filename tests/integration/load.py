@@ -7,24 +7,25 @@ import requests
 
 class Callers:
     """`with Callers(gateway, count) as callers:` each calls again and again until the block ends, half of them on one connection, half on a new one each time.
-    A call that fails is no exception but an entry in `failures`."""
+    A call that fails is no exception but an entry in `failures`; `seen` has the ids of all that were answered."""
 
     def __init__(self, gateway, count=4, path="/v1/regions/AR/summary", verify=None, bearer=None):
         self.url, self.headers = gateway.base + path, gateway.headers(bearer=bearer)
         self.count, self.verify = count, verify
         self.stopping = threading.Event()
-        self.failures, self.answered = [], 0
+        self.failures, self.answered, self.seen = [], 0, []
         self.lock = threading.Lock()
         self.pool = ThreadPoolExecutor(count)
 
     def _call(self, session):
         try:
-            status = session.get(self.url, headers=self.headers, timeout=60).status_code
-            failure = None if status == 200 else status
+            answer = session.get(self.url, headers=self.headers, timeout=60)
+            failure, seen = (None if answer.status_code == 200 else answer.status_code), [answer.headers["X-Request-Id"]]
         except requests.RequestException as error:
-            failure = repr(error)
+            failure, seen = repr(error), []
         with self.lock:
             self.answered += failure is None
+            self.seen += seen
             if failure is not None:
                 self.failures.append(failure)
 

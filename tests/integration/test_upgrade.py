@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from conftest import start_gateway
 from gateway import BINARY, Gateway, configuration, merge, receive, token, write_secret
 from load import Callers
 from office import LOGIN_KEY, opened
+from test_audit import good, told
+from test_reload import reload, tier
 from wait import eventually, free_port
 
 SUMMARY = "/v1/regions/AR/summary"
@@ -94,6 +97,32 @@ def test_a_new_process_takes_over_under_load_and_no_call_fails(gateway):
     assert one.is_ready()
 
 
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_upgrades_and_a_hundred_reloads_under_load_lose_no_record(gateway, postgres, database, tmp_path):
+    """Two processes write, compress, delete, anchor and ship in one folder for a while: each its own chains."""
+    anchors = tmp_path / "anchors"
+    patient = {"fast": {"statement_timeout": "20s"}, "scan": {"queue_timeout": "20s"}}  # what a busy machine delays is no failure of the upgrade's
+    one = gateway({"database": patient, "audit": {"segment_size": "64KB", "anchors": {"every": "200ms", "file": str(anchors)}}, "server": {"workers": 2}}, database=database)
+    with Callers(one, 6) as callers, Callers(one, 1, STREAM + "?limit=500") as streams:
+        for number in range(100):
+            assert reload(one, tier(f"{100000 + number}/s", 100000)) == "done"
+            if number % 34 == 33:
+                Succession(one).successor()
+                one.session.close()
+    assert (callers.failures, streams.failures) == ([], [])
+    seen = callers.seen + streams.seen
+    ours = lambda: [row[0] for row in postgres.query(database, "select entry ->> 'request_id' from sluice.audit_entry where entry ->> 'event' = 'request'")]
+    eventually(lambda: set(ours()) >= set(seen), within=60, says="all records in the database")
+    one.stop()
+    records = told(one)
+    assert set(seen) <= set(records) and max(records.values()) == 1, [each for each in seen if records[each] != 1][:5]
+    assert " 0 bad places" in good(one, "--anchors", anchors)
+    assert max(Counter(ours()).values()) == 1
+    gaps = "select chain from sluice.audit_entry group by chain having count(*) <> max(seq) - min(seq) + 1 or min(seq) <> 1"
+    assert postgres.query(database, gaps) == []
+
+
 def test_readiness_never_falls_meanwhile(gateway):
     one = gateway()
     seen, stop = set(), threading.Event()
@@ -144,6 +173,45 @@ def ingest(postgres, redis, office, tmp_path):
                          "server": {"ingest": {"listen": f"127.0.0.1:{free_port()}"}}})
     yield one
     one.stop()
+
+
+LONG = "select count(*) as n from uploads.held a, uploads.held b, uploads.held c, uploads.held d"  # hours
+
+
+@pytest.fixture
+def jobs(postgres, redis, office, tmp_path):
+    """Whose old process waits for who is connected, however long that takes."""
+    one = start_gateway(tmp_path, postgres, redis, office.database,
+                        {"customers": {"login_key_file": write_secret(tmp_path, "login.key", LOGIN_KEY)}, "server": {"drain_delay": "60s"}})
+    one.token = token(customer=WHO, scope="datasets:read uploads:write analytics:write")
+    one.config["server"]["drain_delay"] = "0ms"  # of the new one
+    one.path.write_text(yaml.safe_dump(one.config, sort_keys=False))
+    yield one
+    one.stop(within=100)
+
+
+def test_a_job_of_the_old_process_counts_until_that_ends(jobs):
+    one, body = jobs, b"id\n" + b"".join(b"%d\n" % number for number in range(3000))
+    assert one.get("/v1/uploads/held", method="PUT", data=body, headers={"Content-Type": "text/csv"}).status_code in (200, 201)
+    begin = lambda sql: one.get("/v1/query", method="POST", json={"sql": sql}, headers={"Prefer": "respond-async"}).json()["job_id"]
+    state = lambda job: one.json(f"/v1/jobs/{job}")["state"]
+    job, old = begin(LONG), one.process
+    eventually(lambda: state(job) == "running", within=20)
+    with one.connect(timeout=60) as idle:
+        idle.sendall(b"GET /v1/regions/AR/sum")
+        old.send_signal(signal.SIGUSR2)
+        one.process = Adopted(eventually(lambda: Succession(one).heir(old.pid), within=60))
+        one.session.close()
+        other = begin("select 1 as one")  # who begins one looks after his others
+        eventually(lambda: state(other) == "done", within=20)
+        assert state(job) == "running"
+        assert [(each["job_id"], each["state"]) for each in one.json("/v1/jobs")["jobs"]] == [(other, "done"), (job, "running")]
+        assert old.poll() is None
+    assert old.wait(60) == 0
+    told = one.json(f"/v1/jobs/{job}")
+    assert told["state"] == "failed" and "send the query again" in told["error"], told
+    for each in (job, other):
+        assert one.get(f"/v1/jobs/{each}", method="DELETE").status_code == 204
 
 
 def upload_head(name, size):
@@ -209,10 +277,12 @@ def test_a_different_number_of_workers_serves_all_sockets(gateway):
 
 
 def test_the_new_process_has_no_other_descriptors_and_no_secrets_in_its_environment(postgres, redis, demo, tmp_path, monkeypatch):
-    monkeypatch.setenv("OF_THE_READER", Path(configuration(tmp_path, postgres, demo)["database"]["password_file"]).read_text())
-    config = configuration(tmp_path, postgres, demo, redis)
-    config["database"].pop("password_file")
-    one = Gateway(tmp_path, merge(config, {"database": {"password_env": "OF_THE_READER"}, "server": {"core_dumps": True}}))
+    config, names = configuration(tmp_path, postgres, demo, redis), {"OF_THE_READER": ("database", "password"), "OF_REDIS": ("redis", "password"),
+                                                                     "OF_THE_AUDIT": ("audit", "key"), "OF_CURSORS": ("paging", "cursor_key")}
+    for name, (section, key) in names.items():
+        monkeypatch.setenv(name, Path(config[section].pop(f"{key}_file")).read_text())
+        config[section][f"{key}_env"] = name
+    one = Gateway(tmp_path, merge(config, {"server": {"core_dumps": True}}))
     one.start()
     descriptors = lambda: len(os.listdir(f"/proc/{one.process.pid}/fd"))
     one.get(SUMMARY)
@@ -220,9 +290,9 @@ def test_the_new_process_has_no_other_descriptors_and_no_secrets_in_its_environm
     for _ in range(3):
         Succession(one).successor()
         one.session.close()
-        assert one.get(SUMMARY).status_code == 200, "the password came along"
+        assert one.get(SUMMARY).status_code == 200, "the secrets came along"
     environment = Path(f"/proc/{one.process.pid}/environ").read_bytes()
-    assert os.environ["OF_THE_READER"].encode() not in environment
+    assert not [name for name in names if os.environ[name].encode() in environment]
     eventually(lambda: abs(descriptors() - before) <= 4, within=10, says="as many descriptors as before")
     one.stop()
 
