@@ -77,6 +77,8 @@ static const struct config_field fields[] = {
     {"customers.queue_timeout", config_read_milliseconds, AT(customers.queue_timeout_ms), "5s", 1, HOUR},
     {"customers.statement_timeout", config_read_milliseconds, AT(customers.statement_timeout_ms), "30s", 1, DAY},
     {"uploads.spool", config_read_text, AT(uploads.spool), "/var/lib/sluice/spool", 0, 0},
+    {"uploads.encryption_key_file", config_read_optional_text, AT(uploads.encryption_key.file), "null", 0, 0},
+    {"uploads.encryption_key_env", config_read_optional_text, AT(uploads.encryption_key.environment), "null", 0, 0},
     {"uploads.spool_size", config_read_rate, AT(uploads.spool_size), "50GB", 1 << 20, 65536 * GB},
     {"uploads.threads", config_read_unsigned, AT(uploads.threads), "4", 1, 256},
     {"uploads.queue", config_read_count, AT(uploads.queue), "64", 1, 100000},
@@ -415,7 +417,7 @@ void config_secrets_forget(const struct config *config)
     const struct config_secret *const secrets[] = {
         &config->database.password,   &config->database.admin_password, &config->database.writer_password,
         &config->customers.login_key, &config->redis.password,          &config->paging.cursor_key,
-        &config->audit.key,
+        &config->audit.key,           &config->uploads.encryption_key,
     };
     for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++) {
         char *value = secrets[i]->environment != NULL ? getenv(secrets[i]->environment) : NULL;

@@ -143,8 +143,9 @@ struct config {
         uint32_t change_timeout_ms; /* of a statement that makes an analysis */
     } customers;
     struct {
-        const char *spool;   /* a folder of this process's own */
-        uint64_t spool_size; /* bytes of all loads at once */
+        const char *spool;                   /* a folder of this process's own */
+        struct config_secret encryption_key; /* of what lies there; neither: it is not encrypted */
+        uint64_t spool_size;                 /* bytes of all loads at once */
         unsigned threads, each;
         size_t queue;
         uint32_t lock_timeout_ms;

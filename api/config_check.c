@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include "api/config_read.h"
+#include "base/hash.h"
+#include "upload/spool_cipher.h"
 
 /* The line of a key by its path of two or three parts, for messages; 0: it does not stand in the file. */
 static int line_of(const struct yaml_node *root, const char *section, const char *key)
@@ -34,6 +36,8 @@ static void check_secrets(struct config_reader *reader, const struct yaml_node *
     check_secret(reader, &config->customers.login_key, "customers.login_key",
                  line_of(root, "customers", "login_key_file"));
     check_secret(reader, &config->audit.key, "audit.key", line_of(root, "audit", "key_file"));
+    check_secret(reader, &config->uploads.encryption_key, "uploads.encryption_key",
+                 line_of(root, "uploads", "encryption_key_file"));
     check_secret(reader, &config->database.writer_password, "database.writer.password",
                  line_of(root, "database", "writer"));
     if (config->database.writer_user == NULL &&
@@ -45,6 +49,27 @@ static void check_secrets(struct config_reader *reader, const struct yaml_node *
     if (config->database.admin_password.file != NULL && config->database.admin_password.environment != NULL)
         config_complain(reader, line_of(root, "database", "admin"), "database.admin.password",
                         "both password_file and password_env are given; keep one");
+}
+
+/* Not at the first upload, nor at the start of a gateway. */
+static void check_encryption(struct config_reader *reader, const struct yaml_node *root)
+{
+    const struct config_secret *secret = &reader->config->uploads.encryption_key;
+    int line = line_of(root, "uploads", "encryption_key_file");
+    struct buffer bytes;
+    struct failure failure;
+    if (secret->file == NULL || secret->environment != NULL || access(secret->file, R_OK) != 0)
+        return; /* told already, or not this user's to know */
+    buffer_init(&bytes, 65536);
+    if (config_secret_read(secret, &bytes, &failure) != STATUS_OK)
+        config_complain(reader, line, "uploads.encryption_key_file", "%s", failure.message);
+    else if (bytes.size < SPOOL_KEY_MINIMUM)
+        config_complain(reader, line, "uploads.encryption_key_file",
+                        "the secret has %zu bytes, at least %d are needed; make one: openssl rand -hex 32", bytes.size,
+                        SPOOL_KEY_MINIMUM);
+    if (bytes.data != NULL)
+        hash_wipe(bytes.data, bytes.capacity);
+    buffer_free(&bytes);
 }
 
 static void check_auth(struct config_reader *reader, const struct yaml_node *root)
@@ -154,6 +179,7 @@ void config_check(struct config_reader *reader, const struct yaml_node *root)
     config_finish_hosts(reader);
     check_server(reader, root);
     check_secrets(reader, root);
+    check_encryption(reader, root);
     check_auth(reader, root);
     check_audit(reader, root);
     check_limits(reader, root);

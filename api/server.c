@@ -36,6 +36,7 @@ static enum status read_secrets(struct server *server, struct failure *failure)
     buffer_init(&server->login_key, SECRET_CEILING);
     buffer_init(&server->writer_password, SECRET_CEILING);
     buffer_init(&server->audit_secret, SECRET_CEILING);
+    buffer_init(&server->spool_secret, SECRET_CEILING);
     enum status status = config_secret_read(&config->database.password, &server->database_password, failure);
     if (status == STATUS_OK)
         status = config_secret_read(&config->redis.password, &server->redis_password, failure);
@@ -47,6 +48,8 @@ static enum status read_secrets(struct server *server, struct failure *failure)
         status = config_secret_read(&config->database.writer_password, &server->writer_password, failure);
     if (status == STATUS_OK && config->audit.folder != NULL)
         status = server_audit_read_secret(config, &server->audit_secret, failure);
+    if (status == STATUS_OK)
+        status = config_secret_read(&config->uploads.encryption_key, &server->spool_secret, failure);
     if (status != STATUS_OK)
         return status;
     if (server->cursor_secret.size == 0) {
@@ -215,6 +218,17 @@ static enum status make_cache_prefix(struct server *server, struct failure *fail
 
 /* Loads: of customers, and of who writes into the warehouse. */
 
+static enum status make_spool(struct server *server, struct failure *failure)
+{
+    const struct config *config = server->config;
+    enum status status = spool_space_create(config->uploads.spool, config->uploads.spool_size, &server->spool, failure);
+    if (status != STATUS_OK || server->spool_secret.size == 0)
+        return status;
+    /* h2o puts what it has read of a body past 32 MB into a file of /tmp, as it came. */
+    h2o_socket_buffer_mmap_settings.threshold = SIZE_MAX;
+    return spool_space_encrypt(server->spool, buffer_text(&server->spool_secret), failure);
+}
+
 static enum status make_loads(struct server *server, struct failure *failure)
 {
     const struct config *config = server->config;
@@ -223,7 +237,7 @@ static enum status make_loads(struct server *server, struct failure *failure)
         return failure_set(failure, STATUS_FAILED, "out of memory");
     if (server->login_key.size == 0 && config->database.writer_user == NULL)
         return STATUS_OK;
-    enum status status = spool_space_create(config->uploads.spool, config->uploads.spool_size, &server->spool, failure);
+    enum status status = make_spool(server, failure);
     if (status != STATUS_OK)
         return status;
     struct sessions_options sessions = {.folder = config->uploads.spool,
@@ -457,5 +471,8 @@ void server_destroy(struct server *server)
     buffer_free(&server->login_key);
     buffer_free(&server->writer_password);
     buffer_free(&server->audit_secret);
+    if (server->spool_secret.data != NULL)
+        hash_wipe(server->spool_secret.data, server->spool_secret.capacity);
+    buffer_free(&server->spool_secret);
     free(server);
 }

@@ -52,6 +52,7 @@ struct server {
     struct buffer database_password, redis_password, cursor_secret, audit_secret;
     struct buffer login_key;       /* of customers' roles; empty: they have no data of their own here */
     struct buffer writer_password; /* as the others, it ends with a NUL that is not counted */
+    struct buffer spool_secret;    /* uploads.encryption_key; empty: the spool is not encrypted */
     struct tasks *loads;           /* NULL, as `spool`: neither customers nor a writer are configured */
     struct job_list *known_jobs;   /* of this process; with jobs */
     struct tasks *jobs;            /* queries that answer later; NULL: customers are not configured */

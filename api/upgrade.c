@@ -78,6 +78,7 @@ static void add_all(struct surroundings *surroundings, const struct server *serv
     add_secret(surroundings, &config->redis.password, &server->redis_password);
     add_secret(surroundings, &config->paging.cursor_key, &server->cursor_secret);
     add_secret(surroundings, &config->audit.key, &server->audit_secret);
+    add_secret(surroundings, &config->uploads.encryption_key, &server->spool_secret);
 }
 
 static void forget_surroundings(struct surroundings *surroundings)

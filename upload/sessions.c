@@ -42,6 +42,11 @@ bool sessions_is_expired(const struct sessions *sessions, int64_t touched_s)
     return clock_wall_us() / 1000000 >= touched_s + (int64_t)sessions->options.lifetime_s;
 }
 
+const struct spool_key *sessions_key(const struct sessions *sessions)
+{
+    return sessions->options.space != NULL ? spool_space_key(sessions->options.space) : NULL;
+}
+
 uint64_t sessions_most(const struct sessions *sessions)
 {
     return spool_space_size(sessions->options.space) / 2;
@@ -102,7 +107,7 @@ void sessions_destroy(struct sessions *sessions)
 }
 
 /* ID.part first: a name in ID.json means that both are there. Both are on the disk then, with their names. */
-static enum status make_files(const struct session *session, struct failure *failure)
+static enum status make_files(struct session *session, struct failure *failure)
 {
     char path[SESSIONS_PATH_MAX];
     sessions_path(session->sessions, session->id, ".part", path);
@@ -110,12 +115,13 @@ static enum status make_files(const struct session *session, struct failure *fai
     if (fd < 0)
         return failure_set(failure, errno == ENOSPC || errno == EDQUOT ? STATUS_TOO_LARGE : STATUS_FAILED,
                            "no file can be made in the spool's folder: %s", strerror(errno));
-    enum status status = fsync(fd) == 0
-                             ? STATUS_OK
-                             : failure_set(failure, STATUS_FAILED, "the spool cannot be written: %s", strerror(errno));
+    int error = spool_file_begin(&session->file, fd, sessions_key(session->sessions));
+    if (error == 0 && fsync(fd) != 0)
+        error = errno;
+    enum status status = error == 0 ? sessions_write_about(session, failure)
+                                    : spool_file_tell(error, "try again later, or with less", failure);
+    spool_file_forget(&session->file);
     close(fd);
-    if (status == STATUS_OK)
-        status = sessions_write_about(session, failure);
     if (status != STATUS_OK) {
         unlink(path);
         sessions_path(session->sessions, session->id, ".json", path);
@@ -128,7 +134,6 @@ enum status sessions_begin(struct sessions *sessions, struct session_owner owner
                            char id[SESSIONS_ID_SIZE], struct failure *failure)
 {
     struct session session = {.sessions = sessions,
-                              .fd = -1,
                               .customer = owner.customer,
                               .metadata = metadata,
                               .length = length,
@@ -157,8 +162,8 @@ enum status sessions_hold(struct sessions *sessions, struct text id, struct sess
         status = sessions_open(sessions, name, &session, failure);
     }
     if (status == STATUS_OK &&
-        (!text_equal(session->customer, owner.customer) || !hash_equal(session->subject, digest, sizeof(digest)) ||
-         sessions_is_expired(sessions, session->touched_s))) {
+        (session->foreign || !text_equal(session->customer, owner.customer) ||
+         !hash_equal(session->subject, digest, sizeof(digest)) || sessions_is_expired(sessions, session->touched_s))) {
         session_release(session);
         status = STATUS_NOT_FOUND;
     }
@@ -174,7 +179,7 @@ struct session_about session_about(const struct session *session)
         .id = session->id,
         .metadata = session->metadata,
         .length = session->length,
-        .offset = session->ended ? session->length : session->offset,
+        .offset = session->ended ? session->length : session->file.size,
         .expires_s = session->touched_s + (int64_t)session->sessions->options.lifetime_s,
         .ended = session->ended,
         .refused = session->refused,
@@ -184,8 +189,9 @@ struct session_about session_about(const struct session *session)
 
 void session_release(struct session *session)
 {
-    if (session->fd >= 0)
-        close(session->fd);
+    spool_file_forget(&session->file);
+    if (session->file.fd >= 0)
+        close(session->file.fd);
     arena_free(&session->arena);
     free(session);
 }
@@ -202,8 +208,8 @@ void session_remove(struct session *session)
     sessions_index_remove(session->sessions, session->id);
     pthread_mutex_lock(&session->sessions->lock);
     if (session->sessions->closing_count < SESSIONS_CLOSING) {
-        session->sessions->closing[session->sessions->closing_count++] = session->fd;
-        session->fd = -1;
+        session->sessions->closing[session->sessions->closing_count++] = session->file.fd;
+        session->file.fd = -1;
         pthread_cond_signal(&session->sessions->wake);
     }
     pthread_mutex_unlock(&session->sessions->lock);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "upload/sessions_private.h"
 
 #define GROWTH 64
@@ -152,7 +153,7 @@ static void drop_orphan(const struct sessions *sessions, const char *name, uint6
         unlink(path);
 }
 
-static enum status load_one(struct sessions *sessions, const char *name, struct failure *failure)
+static enum status load_one(struct sessions *sessions, const char *name, size_t *foreign, struct failure *failure)
 {
     struct session *session;
     char id[SESSIONS_ID_SIZE], path[SESSIONS_PATH_MAX];
@@ -175,6 +176,11 @@ static enum status load_one(struct sessions *sessions, const char *name, struct 
         drop_orphan(sessions, name, sessions->options.lifetime_s);
     if (status != STATUS_OK)
         return STATUS_OK;
+    if (session->foreign) {
+        ++*foreign;
+        session_remove(session);
+        return STATUS_OK;
+    }
     status = append(sessions, session, failure);
     if (status == STATUS_OK && !session->ended)
         spool_space_take_anyway(sessions->options.space, session->length);
@@ -185,13 +191,20 @@ static enum status load_one(struct sessions *sessions, const char *name, struct 
 enum status sessions_index_load(struct sessions *sessions, struct failure *failure)
 {
     enum status status = STATUS_OK;
+    size_t foreign = 0;
     DIR *folder = opendir(sessions->folder);
     if (folder == NULL)
         return failure_set(failure, STATUS_DENIED, "the spool's folder %s cannot be read: %s", sessions->folder,
                            strerror(errno));
     for (struct dirent *entry; status == STATUS_OK && (entry = readdir(folder)) != NULL;)
         if (strlen(entry->d_name) > SESSIONS_ID && sessions_is_id(text_of(entry->d_name, SESSIONS_ID)))
-            status = load_one(sessions, entry->d_name, failure);
+            status = load_one(sessions, entry->d_name, &foreign, failure);
     closedir(folder);
+    if (foreign != 0)
+        log_event(LOG_WARNING, "upload_sessions_unreadable",
+                  "%zu upload sessions in %s were dropped: they are %s; their clients begin anew", foreign,
+                  sessions->folder,
+                  sessions_key(sessions) != NULL ? "not encrypted with uploads.encryption_key"
+                                                 : "encrypted, and no uploads.encryption_key is configured");
     return status;
 }

@@ -185,7 +185,7 @@ static void erase_one(struct sessions *sessions, const char *name, struct text c
     if (status != STATUS_OK)
         return;
     erased->count++;
-    erased->bytes += session->offset;
+    erased->bytes += session->file.size;
     if (really)
         session_remove(session);
     else

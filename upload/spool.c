@@ -8,18 +8,23 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/random.h"
 #include "upload/spool_file.h"
 
 struct spool_space {
     char *folder;
     uint64_t bytes;
-    _Atomic uint64_t used; /* taken before anything is written; above `bytes` by what a start finds alone */
+    /* Taken before anything is written; above `bytes` by what a start finds, and by the heads of encrypted records
+     * (less than a thousandth). */
+    _Atomic uint64_t used;
+    bool encrypted;
+    struct spool_key own, lasting; /* of loads; of what outlives the process */
 };
 
 struct spool {
     struct spool_space *space;
-    int fd;
-    uint64_t size, position; /* position: of the next read */
+    struct spool_file file;
+    uint64_t taken; /* of the space */
 };
 
 static bool has_no_tmpfile(int error)
@@ -86,10 +91,34 @@ enum status spool_space_create(const char *folder, uint64_t bytes, struct spool_
     return STATUS_OK;
 }
 
+enum status spool_space_encrypt(struct spool_space *space, struct text secret, struct failure *failure)
+{
+    char random[SPOOL_KEY_MINIMUM];
+    if (secret.size < SPOOL_KEY_MINIMUM)
+        return failure_set(
+            failure, STATUS_INVALID,
+            "uploads.encryption_key: the secret has %zu bytes, at least %d are needed; make one: openssl "
+            "rand -hex 32",
+            secret.size, SPOOL_KEY_MINIMUM);
+    random_bytes(random, sizeof(random));
+    spool_key_set(&space->own, text_of(random, sizeof(random)));
+    spool_key_set(&space->lasting, secret);
+    hash_wipe(random, sizeof(random));
+    space->encrypted = true;
+    return STATUS_OK;
+}
+
+const struct spool_key *spool_space_key(const struct spool_space *space)
+{
+    return space->encrypted ? &space->lasting : NULL;
+}
+
 void spool_space_destroy(struct spool_space *space)
 {
     if (space == NULL)
         return;
+    hash_wipe(&space->own, sizeof(space->own));
+    hash_wipe(&space->lasting, sizeof(space->lasting));
     free(space->folder);
     free(space);
 }
@@ -125,15 +154,25 @@ void spool_space_give_back(struct spool_space *space, uint64_t bytes)
     atomic_fetch_sub_explicit(&space->used, bytes, memory_order_relaxed);
 }
 
+/* `fd` is owned by the spool from now on. */
+static int begin(struct spool *spool, int fd)
+{
+    if (fd < 0)
+        return errno;
+    int error = spool_file_begin(&spool->file, fd, spool->space->encrypted ? &spool->space->own : NULL);
+    if (error != 0)
+        close(fd);
+    return error;
+}
+
 enum status spool_open(struct spool_space *space, struct spool **out, struct failure *failure)
 {
     struct spool *spool = calloc(1, sizeof(*spool));
     if (spool == NULL)
         return failure_set(failure, STATUS_FAILED, "out of memory");
     spool->space = space;
-    spool->fd = open_nameless(space->folder);
-    if (spool->fd < 0) {
-        int error = errno;
+    int error = begin(spool, open_nameless(space->folder));
+    if (error != 0) {
         bool is_full = error == ENOSPC || error == EDQUOT;
         free(spool);
         return failure_set(failure, is_full ? STATUS_TOO_LARGE : STATUS_FAILED,
@@ -141,6 +180,17 @@ enum status spool_open(struct spool_space *space, struct spool **out, struct fai
     }
     *out = spool;
     return STATUS_OK;
+}
+
+/* What is taken is what the spool holds, in memory or on the disk. */
+static void settle(struct spool *spool)
+{
+    uint64_t holds = spool->file.size > spool->file.end ? spool->file.size : spool->file.end;
+    if (holds > spool->taken)
+        spool_space_take_anyway(spool->space, holds - spool->taken);
+    else if (holds < spool->taken)
+        spool_space_give_back(spool->space, spool->taken - holds);
+    spool->taken = holds;
 }
 
 enum status spool_write(struct spool *spool, struct text bytes, struct failure *failure)
@@ -154,39 +204,35 @@ enum status spool_write(struct spool *spool, struct text bytes, struct failure *
             "the spool's %llu bytes are used up by this load, the others that run and resumable uploads; "
             "try again later, or with less",
             (unsigned long long)space->bytes);
-    int error = spool_file_write(spool->fd, bytes, spool->size);
-    if (error != 0) {
-        /* What was counted is what the disk holds. */
-        int ignored = ftruncate(spool->fd, (off_t)spool->size);
-        (void)ignored;
-        spool_space_give_back(space, bytes.size);
-        return spool_file_tell(error, "try again later, or with less", failure);
-    }
-    spool->size += bytes.size;
-    return STATUS_OK;
+    spool->taken += bytes.size;
+    int error = spool_file_append(&spool->file, bytes);
+    settle(spool);
+    return error == 0 ? STATUS_OK : spool_file_tell(error, "try again later, or with less", failure);
 }
 
 void spool_rewind(struct spool *spool)
 {
-    spool->position = 0;
-    posix_fadvise(spool->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    spool_file_rewind(&spool->file);
 }
 
 enum status spool_read(struct spool *spool, char *out, size_t size, size_t *got, struct failure *failure)
 {
-    return spool_file_read(spool->fd, &spool->position, spool->size, out, size, got, failure);
+    enum status status = spool_file_read(&spool->file, out, size, got, failure);
+    settle(spool); /* a first read has the rest written */
+    return status;
 }
 
 uint64_t spool_size(const struct spool *spool)
 {
-    return spool->size;
+    return spool->file.size;
 }
 
 void spool_close(struct spool *spool)
 {
     if (spool == NULL)
         return;
-    close(spool->fd);
-    spool_space_give_back(spool->space, spool->size);
+    spool_file_forget(&spool->file);
+    close(spool->file.fd);
+    spool_space_give_back(spool->space, spool->taken);
     free(spool);
 }

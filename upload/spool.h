@@ -4,12 +4,17 @@
 #ifndef SLUICE_UPLOAD_SPOOL_H
 #define SLUICE_UPLOAD_SPOOL_H
 
-#include "base/buffer.h"
+#include "upload/spool_cipher.h"
 
 struct spool_space; /* the process's, of loads and resumable uploads; its counter is atomic */
 /* `folder` must exist, belong to us and be writable: else STATUS_DENIED with words. */
 enum status spool_space_create(const char *folder, uint64_t bytes, struct spool_space **space,
                                struct failure *failure) MUST_CHECK;
+/* Before anything else: all files are encrypted. Those of loads with a random key of this process's; `secret` is for
+ * what outlives it. STATUS_INVALID: it has less than SPOOL_KEY_MINIMUM bytes. */
+enum status spool_space_encrypt(struct spool_space *space, struct text secret, struct failure *failure) MUST_CHECK;
+/* For files of the folder that outlive the process. NULL: they are not encrypted. */
+const struct spool_key *spool_space_key(const struct spool_space *space);
 void spool_space_destroy(struct spool_space *space);
 uint64_t spool_space_used(const struct spool_space *space);
 uint64_t spool_space_size(const struct spool_space *space);
@@ -21,7 +26,7 @@ void spool_space_give_back(struct spool_space *space, uint64_t bytes);
 struct spool;
 enum status spool_open(struct spool_space *space, struct spool **spool, struct failure *failure) MUST_CHECK;
 /* STATUS_TOO_LARGE: the space's bytes are used up, or the disk is full (ENOSPC, EDQUOT): says which; what was written
- * before stays readable. */
+ * before stays readable, but for what an encrypted one had not written yet (64 KB). */
 enum status spool_write(struct spool *spool, struct text bytes, struct failure *failure) MUST_CHECK;
 void spool_rewind(struct spool *spool);
 enum status spool_read(struct spool *spool, char *out, size_t size, size_t *got, struct failure *failure) MUST_CHECK;

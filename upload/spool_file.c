@@ -1,8 +1,34 @@
 #include "upload/spool_file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include "upload/spool_sealed.h"
+
+int spool_file_begin(struct spool_file *file, int fd, const struct spool_key *key)
+{
+    *file = (struct spool_file){.fd = fd};
+    return key != NULL ? spool_sealed_begin(file, key) : 0;
+}
+
+enum status spool_file_resume(struct spool_file *file, int fd, const struct spool_key *key, struct failure *failure)
+{
+    struct stat about;
+    *file = (struct spool_file){.fd = fd};
+    if (fstat(fd, &about) != 0)
+        return failure_set(failure, STATUS_FAILED, "the spool cannot be read: %s", strerror(errno));
+    file->size = file->end = (uint64_t)about.st_size;
+    return key != NULL ? spool_sealed_resume(file, key, failure) : STATUS_OK;
+}
+
+void spool_file_forget(struct spool_file *file)
+{
+    spool_sealed_free(file->sealed);
+    file->sealed = NULL;
+}
 
 int spool_file_write(int fd, struct text bytes, uint64_t offset)
 {
@@ -17,6 +43,55 @@ int spool_file_write(int fd, struct text bytes, uint64_t offset)
         offset += (uint64_t)written;
     }
     return 0;
+}
+
+int spool_file_append(struct spool_file *file, struct text bytes)
+{
+    if (file->sealed != NULL)
+        return spool_sealed_append(file, bytes);
+    int error = spool_file_write(file->fd, bytes, file->end);
+    if (error == 0) {
+        file->size = file->end += bytes.size;
+        return 0;
+    }
+    int ignored = ftruncate(file->fd, (off_t)file->end); /* what was counted is what the disk holds */
+    (void)ignored;
+    return error;
+}
+
+int spool_file_flush(struct spool_file *file)
+{
+    return file->sealed != NULL ? spool_sealed_flush(file) : 0;
+}
+
+int spool_file_cut(struct spool_file *file, uint64_t size, uint64_t end)
+{
+    if (file->sealed != NULL)
+        spool_sealed_drop(file);
+    if (ftruncate(file->fd, (off_t)end) != 0)
+        return errno;
+    file->size = size;
+    file->end = end;
+    spool_file_rewind(file);
+    return 0;
+}
+
+int spool_file_empty(struct spool_file *file)
+{
+    return spool_file_cut(file, 0, file->sealed != NULL ? SPOOL_HEADER : 0);
+}
+
+void spool_file_rewind(struct spool_file *file)
+{
+    file->position = 0;
+    if (file->sealed != NULL)
+        spool_sealed_rewind(file);
+    posix_fadvise(file->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+}
+
+struct spool_cipher *spool_file_cipher(const struct spool_file *file)
+{
+    return file->sealed != NULL ? spool_sealed_cipher(file->sealed) : NULL;
 }
 
 enum status spool_file_tell(int error, const char *advice, struct failure *failure)
@@ -35,10 +110,11 @@ enum status spool_file_tell(int error, const char *advice, struct failure *failu
     }
 }
 
-enum status spool_file_read(int fd, uint64_t *position, uint64_t end, char *out, size_t size, size_t *got,
-                            struct failure *failure)
+enum status spool_file_read(struct spool_file *file, char *out, size_t size, size_t *got, struct failure *failure)
 {
-    uint64_t left = end - *position;
+    if (file->sealed != NULL)
+        return spool_sealed_read(file, out, size, got, failure);
+    uint64_t left = file->size - file->position;
     ssize_t count = 0;
     *got = 0;
     if (size > left)
@@ -46,12 +122,12 @@ enum status spool_file_read(int fd, uint64_t *position, uint64_t end, char *out,
     if (size == 0)
         return STATUS_OK;
     do
-        count = pread(fd, out, size, (off_t)*position);
+        count = pread(file->fd, out, size, (off_t)file->position);
     while (count < 0 && errno == EINTR);
     if (count <= 0)
         return failure_set(failure, STATUS_FAILED, "the spool cannot be read: %s",
                            count < 0 ? strerror(errno) : "it is shorter than what was written");
-    *position += (uint64_t)count;
+    file->position += (uint64_t)count;
     *got = (size_t)count;
     return STATUS_OK;
 }
