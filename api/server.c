@@ -27,6 +27,18 @@
 #define SESSIONS 20000       /* resumable uploads, open and ended, of all customers */
 #define LIMITER_KEYS 1000000 /* of the process' own store */
 
+static void forget_secrets(struct server *server)
+{
+    struct buffer *const secrets[] = {&server->database_password, &server->writer_password, &server->redis_password,
+                                      &server->cursor_secret,     &server->login_key,       &server->audit_secret,
+                                      &server->spool_secret};
+    for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++) {
+        if (secrets[i]->data != NULL)
+            hash_wipe(secrets[i]->data, secrets[i]->capacity);
+        buffer_free(secrets[i]);
+    }
+}
+
 static enum status read_secrets(struct server *server, struct failure *failure)
 {
     const struct config *config = server->config;
@@ -465,14 +477,6 @@ void server_destroy(struct server *server)
     free(server->bindings);
     openapi_free(server->contract);
     free(server->cache_prefix);
-    buffer_free(&server->database_password);
-    buffer_free(&server->redis_password);
-    buffer_free(&server->cursor_secret);
-    buffer_free(&server->login_key);
-    buffer_free(&server->writer_password);
-    buffer_free(&server->audit_secret);
-    if (server->spool_secret.data != NULL)
-        hash_wipe(server->spool_secret.data, server->spool_secret.capacity);
-    buffer_free(&server->spool_secret);
+    forget_secrets(server);
     free(server);
 }

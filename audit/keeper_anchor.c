@@ -23,7 +23,7 @@ static struct chain_head head_of(struct keeper *keeper, size_t i)
 }
 
 /* An anchored record must not be lost with the power: what was written so far goes to disk first. The last two
- * segments, for one may just have been closed. */
+ * segments, for one may just have been closed; their names follow, all at once. */
 static bool bring_to_disk(struct keeper *keeper, const char *chain)
 {
     size_t count, first = keeper_segments_of(keeper, chain, &count);
@@ -164,6 +164,11 @@ void keeper_anchor(struct keeper *keeper, bool last)
                         chain_of(keeper, i), strerror(errno));
             return;
         }
+    if (fsync(keeper->folder_fd) != 0) {
+        keeper_fail(keeper, "audit_anchor_failed", "the names in %s cannot be brought to disk: %s; not anchored",
+                    keeper->options.audit->folder, strerror(errno));
+        return;
+    }
     bool filed = file && to_file(keeper, heads, count);
     bool stored = database && to_database(keeper, heads, count);
     if (filed || stored)

@@ -106,6 +106,7 @@ class Gateway:
         self.session = requests.Session()
         self.session.trust_env = False
         self.token = token()
+        self.environment = {}  # over ours
         self.process = None
 
     def _address(self, name):
@@ -114,7 +115,8 @@ class Gateway:
 
     def start(self, ready=True):
         with open(self.stdout, "ab") as out, open(self.stderr, "ab") as err:
-            self.process = subprocess.Popen([self.binary, "serve", "--config", str(self.path)], stdout=out, stderr=err, stdin=subprocess.DEVNULL)
+            self.process = subprocess.Popen([self.binary, "serve", "--config", str(self.path)], stdout=out, stderr=err, stdin=subprocess.DEVNULL,
+                                            env={**os.environ, **self.environment})
         if ready:
             eventually(self.is_ready, within=30, every=0.02, says="the gateway's readiness")
         return self

@@ -23,13 +23,13 @@ def folder_of(one):
 
 
 def grep(one, *options):
-    done = command("audit", "grep", "--config", one.path, *options)
+    done = command("audit", "grep", "--config", one.path, *options, binary=one.binary)
     assert done.returncode in (0, 1), done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def verify(one, *options):
-    return command("audit", "verify", "--config", one.path, *options)
+    return command("audit", "verify", "--config", one.path, *options, binary=one.binary)
 
 
 def good(one, *options):
