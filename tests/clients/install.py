@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Installs what requirements.txt and package-lock.json pin, each once, into a folder named after them; prints the folders. Ends with 75 (EX_TEMPFAIL)
-where a registry cannot be reached or there is no Node.js: the tests that need it say so and are skipped."""
+where a registry cannot be reached or there is no Node.js: the tests that need it say so and are skipped. What maven.txt pins is 150 MB, and made only when
+its test asks for it."""
 import fcntl
 import hashlib
 import os
@@ -14,6 +15,7 @@ CACHE = Path(os.environ.get("SLUICE_CLIENTS") or HERE.parents[1] / "build-client
 PYTHON = "/usr/bin/python3"
 UNAVAILABLE = 75
 INSTALL_S = 500
+UNPACK = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:unpack"
 
 
 class Unavailable(Exception):
@@ -45,6 +47,20 @@ def make_node(folder):
     run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries", "2", "--fetch-timeout", "30000", "--cache", str(CACHE / "npm-cache")], cwd=folder)
 
 
+def make_keycloak(folder):
+    if shutil.which("java") is None or shutil.which("mvn") is None:
+        raise Unavailable("there is no java or no mvn (Debian's openjdk-17-jre-headless and maven)")
+    lines = (HERE / "maven.txt").read_text(encoding="utf-8").splitlines()
+    artifact = next(line for line in lines if line and not line.startswith("#"))
+    repository = folder / "repository"
+    repository.mkdir(parents=True)
+    run(["mvn", "--batch-mode", "--quiet", "--strict-checksums", f"-Dmaven.repo.local={repository}", UNPACK, f"-Dartifact={artifact}", f"-DoutputDirectory={folder}"], cwd=repository)
+    shutil.rmtree(repository)
+    (place,) = folder.glob("keycloak-*")
+    place.rename(folder / "keycloak")
+    run(["bash", folder / "keycloak/bin/kc.sh", "build", "--db=dev-mem"])
+
+
 def folder_of(name, manifests, make):
     """The folder is complete, or it isn't there: what was begun and not ended is made anew."""
     digest = hashlib.sha256(b"".join((HERE / manifest).read_bytes() for manifest in manifests)).hexdigest()[:12]
@@ -72,6 +88,11 @@ def python():
 def node():
     """The folder whose node_modules holds the packages of package-lock.json."""
     return folder_of("node", ["package.json", "package-lock.json"], make_node)
+
+
+def keycloak():
+    """Keycloak's home, built for a database in memory."""
+    return folder_of("keycloak", ["maven.txt"], make_keycloak) / "keycloak"
 
 
 def main():

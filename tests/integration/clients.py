@@ -80,6 +80,10 @@ def node():
     return installed(INSTALLER.node)
 
 
+def keycloak():
+    return installed(INSTALLER.keycloak)
+
+
 @contextlib.contextmanager
 def opened(folder, postgres, redis, changes=None):
     """A gateway on a warehouse with the schema desk beside serving; its `database` is the name."""
