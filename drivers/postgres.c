@@ -59,6 +59,8 @@ void query_recycle(struct postgres_query *query)
 {
     struct postgres *pool = query->pool;
     pool->total--;
+    if (pool->finishing == query)
+        pool->finishing = NULL;
     if (pool->spare_count >= SPARES_MAX) {
         free(query->memory);
         free(query);

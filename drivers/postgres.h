@@ -83,9 +83,10 @@ struct postgres_error {
 };
 
 struct postgres_handlers {
-    /* Pipelined: once, with the whole result, before on_done. Streamed: once for each row (or small batch). NULL
-       allowed. In streamed mode on_columns-like information is read from the first rows; a result without rows calls
-       on_rows once with a count of 0. */
+    /* Pipelined: once, with the whole result, before on_done. Streamed: once for each row (or small batch); of a result
+       that comes whole once, when the server is through with the query: a pause or a cancel within it costs the
+       connection nothing, and a pause does not put off on_done. NULL allowed. In streamed mode on_columns-like
+       information is read from the first rows; a result without rows calls on_rows once with a count of 0. */
     void (*on_rows)(void *context, const struct postgres_rows *rows);
     /* Last call. `error` NULL: complete. After it the query handle is gone. Never called from within postgres_start. */
     void (*on_done)(void *context, const struct postgres_error *error);

@@ -73,6 +73,8 @@ void connection_close(struct connection *connection)
     if (connection->pg != NULL)
         PQfinish(connection->pg);
     connection->pg = NULL;
+    PQclear(connection->held);
+    connection->held = NULL;
     memset(connection->prepared, 0, sizeof(connection->prepared));
     connection->prepared_count = 0;
     connection->slot_first = connection->slot_count = connection->in_flight = connection->segment = 0;
@@ -182,9 +184,10 @@ static void read_pipeline(struct connection *connection)
 static void on_readable(void *context)
 {
     struct connection *connection = context;
-    if (connection->pool->options.mode == POSTGRES_STREAMED)
+    bool streamed = connection->pool->options.mode == POSTGRES_STREAMED;
+    if (streamed)
         (void)stream_note_waiting(connection); /* an end that stands there is found by reading */
-    if (PQconsumeInput(connection->pg) != 1) {
+    if (streamed ? !stream_consume(connection) : PQconsumeInput(connection->pg) != 1) {
         connection_lost(connection, PQerrorMessage(connection->pg));
         return;
     }

@@ -69,6 +69,7 @@ struct connection {
     uint64_t cancelled_ms;        /* when its query was told to stop */
     unsigned cancels_pending;     /* jobs that the helper thread has not come back from */
     struct postgres_query *query; /* streamed */
+    PGresult *held;               /* its whole result, until the server is through with it; NULL: none. Owned */
     struct share_link idle_link;  /* streamed, with a share: ready */
     size_t unread;                /* streamed: bytes in the socket after the read that is under way, about */
     size_t read_size;             /* streamed: bytes that libpq reads at once here; 0: nobody has looked yet */
@@ -114,6 +115,8 @@ struct postgres {
     size_t first_host; /* of the login's, which the next attempt to connect begins with */
     bool last_failed, closing, dispatching;
     uint32_t backoff_ms;
+    struct postgres_query *finishing; /* has left its connection, and its whole result is being handed over; NULL: none,
+                                         or it is gone */
     struct loop_hook flush_hook;
     struct loop_timer queue_timer;
     struct canceller *canceller;  /* the share's, where there is one */
@@ -171,6 +174,8 @@ void pipeline_fail(struct connection *connection);
 void stream_send(struct connection *connection, struct postgres_query *query);
 /* Before libpq reads from the socket. False: nothing stands there. */
 bool stream_note_waiting(struct connection *connection);
+/* Behind the former: reads. False: the connection is broken. */
+bool stream_consume(struct connection *connection);
 /* The server has nothing to say for itself: its rows wait for us. */
 bool stream_is_fed(const struct connection *connection);
 void stream_read(struct connection *connection);

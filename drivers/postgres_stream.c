@@ -10,6 +10,7 @@
 #define ROWS_A_LOOK 32  /* rows between two looks at the clock */
 #define READS_A_LOOK 8  /* of the socket, for one answer: a whole result of the usual size in one go */
 #define READ_SIZE 16384 /* bytes that libpq reads at once, at first */
+#define READ_LARGE ((size_t)64 << 10) /* bytes: is it so much, its buffer is not made larger for a whole result */
 #define CANCEL_DEADLINE_MS 2000
 #define CANCEL_AGAIN_MS 25
 
@@ -49,7 +50,21 @@ void stream_send(struct connection *connection, struct postgres_query *query)
     send_query(connection, query);
 }
 
-/* The Sync has come: the query has ended, or is sent once more because its statement was no good. */
+/* A query that no connection is busy with any more. Where its rows' taker asks for a pause, there is nothing to wait
+ * with: he has them all. */
+static void finish_whole(struct postgres_query *query, PGresult *held)
+{
+    struct postgres *pool = query->pool;
+    const struct postgres_rows rows = {held};
+    if (!query->has_error && query->handlers.on_rows != NULL)
+        query->handlers.on_rows(query->context, &rows);
+    if (pool->finishing == query)
+        query_finish(query, query->has_error ? &query->error : NULL);
+}
+
+/* The Sync has come: the query has ended, or is sent once more because its statement was no good.
+ * The connection has its next query before a whole result is handed over: what is made of it takes as long as the
+ * server takes for a good part of the next one. */
 static void end_query(struct connection *connection)
 {
     struct postgres_query *query = connection->query;
@@ -63,13 +78,21 @@ static void end_query(struct connection *connection)
         postgres_error_set(&query->error, STATUS_FAILED, "the server skipped the query");
         query->has_error = true;
     }
+    PGresult *held = connection->held;
+    connection->held = NULL;
     connection->query = NULL;
     query->connection = NULL;
     connection_enter(connection, CONNECTION_READY);
     loop_watch_readable(connection->watch, true);
-    query_finish(query, query->has_error ? &query->error : NULL);
+    pool->finishing = held != NULL ? query : NULL;
+    if (held == NULL)
+        query_finish(query, query->has_error ? &query->error : NULL);
     share_return(connection);
     pool_dispatch(pool);
+    /* Whoever made a callback meanwhile may have cancelled the query, or stopped the pool. */
+    if (held != NULL && pool->finishing == query)
+        finish_whole(query, held);
+    PQclear(held);
 }
 
 /* One answer, or the end of one. False: nothing more until something is read from the socket. */
@@ -88,6 +111,10 @@ static bool take_next(struct connection *connection)
     } else if (slot_take(connection, result) && !(status != PGRES_SINGLE_TUPLE && !query->whole && query->delivered)) {
         /* In single-row mode the end comes without rows: told only when there was no row at all. */
         query->delivered = true;
+        if (query->whole && connection->held == NULL) {
+            connection->held = result;
+            return true;
+        }
         if (query->handlers.on_rows != NULL)
             query->handlers.on_rows(query->context, &rows);
     }
@@ -128,13 +155,27 @@ bool stream_note_waiting(struct connection *connection)
     return true;
 }
 
+/* libpq makes its buffer larger when it is asked to read and there is no room left. A whole result stands in memory at
+ * its end anyway: here it comes in a few large reads instead of many small ones, and those that this connection brings
+ * later too. */
+bool stream_consume(struct connection *connection)
+{
+    const struct postgres_query *query = connection->query;
+    do
+        if (PQconsumeInput(connection->pg) != 1)
+            return false;
+    while (query != NULL && query->whole && connection->unread != 0 && connection->read_size < READ_LARGE &&
+           stream_note_waiting(connection));
+    return true;
+}
+
 /* libpq holds another answer, or the socket has more of one. False too where the connection was found broken. */
 static bool has_more(struct connection *connection)
 {
     for (int i = 0; i < READS_A_LOOK; i++) {
         if (!PQisBusy(connection->pg))
             return true;
-        if (!stream_note_waiting(connection) || PQconsumeInput(connection->pg) != 1)
+        if (!stream_note_waiting(connection) || !stream_consume(connection))
             return false;
     }
     return !PQisBusy(connection->pg);
@@ -238,6 +279,8 @@ void stream_cancel(struct connection *connection)
 {
     struct postgres *pool = connection->pool;
     connection->query = NULL;
+    PQclear(connection->held);
+    connection->held = NULL;
     pool->statistics.cancels++;
     connection_enter(connection, CONNECTION_CANCELLING);
     loop_timer_stop(&connection->resume);

@@ -391,6 +391,72 @@ static void an_address_where_nobody_listens_is_unavailable(void **state)
     postgres_destroy(pool);
 }
 
+/* What a taker of whole results saw of the pool within on_rows. */
+struct look {
+    struct outcome outcome; /* the first member: on_done takes it for this */
+    struct postgres *pool;
+    struct postgres_statistics seen;
+};
+
+static void look_on_rows(void *context, const struct postgres_rows *rows)
+{
+    struct look *look = context;
+    look->seen = postgres_statistics(look->pool);
+    outcome_on_rows(&look->outcome, rows);
+}
+
+static void a_connection_has_its_next_query_before_a_whole_result_is_handed_over(void **state)
+{
+    static const struct postgres_handlers handlers = {look_on_rows, outcome_on_done};
+    struct postgres_options options = pool_options(POSTGRES_STREAMED, 1);
+    struct postgres *pool = pool_open(&options);
+    struct postgres_statement statement;
+    postgres_statement_init(&statement, "select repeat('x', 100) from generate_series(1, 3000)", 0, NULL);
+    const struct postgres_call call = {.statement = &statement, .whole = true};
+    /* The first takes all, the second leaves within on_rows, the third pauses there, with nothing left to come. */
+    struct look looks[4] = {
+        {.outcome = {0}}, {.outcome.cancel_at = 3000}, {.outcome.pause_at = 3000}, {.outcome = {0}}};
+    for (size_t i = 0; i < 4; i++) {
+        looks[i].pool = pool;
+        assert_int_equal(postgres_start(pool, &call, &handlers, &looks[i], &looks[i].outcome.query), STATUS_OK);
+    }
+    TURN_UNTIL(looks[3].outcome.done, 5000);
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(looks[i].outcome.calls, 1);
+        assert_int_equal(looks[i].outcome.rows, 3000);
+        assert_int_equal(looks[i].outcome.done, i != 1);
+        assert_int_equal(looks[i].outcome.status, STATUS_OK);
+        assert_int_equal(looks[i].seen.busy, i != 3);
+        assert_int_equal(looks[i].seen.waiting, i < 2 ? 2 - i : 0);
+    }
+    assert_int_equal(postgres_statistics(pool).cancels, 0); /* the server had long been through with it */
+    assert_int_equal(postgres_statistics(pool).errors, 0);
+    postgres_destroy(pool);
+}
+
+static void stop_pool(struct outcome *outcome)
+{
+    postgres_stop(((struct look *)outcome)->pool);
+}
+
+static void a_pool_may_be_stopped_while_a_whole_result_is_handed_over(void **state)
+{
+    static const struct postgres_handlers handlers = {look_on_rows, outcome_on_done};
+    struct postgres_options options = pool_options(POSTGRES_STREAMED, 1);
+    struct postgres *pool = pool_open(&options);
+    struct postgres_statement statement;
+    postgres_statement_init(&statement, "select 1", 0, NULL);
+    const struct postgres_call call = {.statement = &statement, .whole = true};
+    struct look looks[2] = {{.outcome.then = stop_pool, .pool = pool}, {.pool = pool}};
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(postgres_start(pool, &call, &handlers, &looks[i], &looks[i].outcome.query), STATUS_OK);
+    TURN_UNTIL(looks[1].outcome.done, 5000);
+    assert_int_equal(looks[0].outcome.status, STATUS_OK);
+    assert_int_equal(looks[0].outcome.done + looks[1].outcome.done, 2);
+    assert_int_equal(looks[1].outcome.status, STATUS_UNAVAILABLE);
+    postgres_destroy(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -411,6 +477,8 @@ int main(void)
         cmocka_unit_test(a_query_may_be_started_within_on_done),
         cmocka_unit_test(destroying_a_pool_ends_every_query_once),
         cmocka_unit_test(an_address_where_nobody_listens_is_unavailable),
+        cmocka_unit_test(a_connection_has_its_next_query_before_a_whole_result_is_handed_over),
+        cmocka_unit_test(a_pool_may_be_stopped_while_a_whole_result_is_handed_over),
     };
     return cmocka_run_group_tests(tests, pool_group_setup, pool_group_teardown);
 }
