@@ -1,13 +1,14 @@
 """GET /v1/datasets/{dataset} beside its bars, in one run: PostgreSQL itself for what is read from it, h2o for what is kept.
 
     ./dev bench rows [--seconds N] [--rounds N] [--connections N,N] [--crowd N] [--rows N] [--only WHAT,WHAT]
-                      [--fast-connections N] [--profile] [--show-sql]
+                      [--fast-connections N] [--scan-connections N] [--profile] [--show-sql]
 
 The dataset is a view over a table of stations and days, five measures each; the answer cache is on, as in life. Each side is judged by its
 best number of connections, and these differ: pgbench is at its best with few, because each of its connections is a process of the server's
 that the cores are shared with; the gateway's look-ups with many, because what a turn of its loop has brought leaves together over its few
 connections. So look-ups by key, and pgbench beside them, are measured with a crowd of connections too; pages are not: so many of them at
-once are more than the scan lane queues. wrk works on the same cores, as pgbench does: its script makes the request's head once, as pgbench
+once are more than the scan lane queues. Each page in the making is a process of the server's here as it is in pgbench; how many of them there
+are at once is --scan-connections, however many callers there are: the server does best with about two a core. wrk works on the same cores, as pgbench does: its script makes the request's head once, as pgbench
 prepares its statement once, and each request is a new path in front of it. Per round, and for each
 number of connections, one after the other: a bare h2o answering as many bytes as a small answer has | that answer, kept | one row by its
 key, where each request asks what nobody asked before | pgbench of its SQL | a page of 1,000 rows, sorted, with the cursor to the next one |
@@ -135,6 +136,7 @@ def options_of():
     parser.add_argument("--crowd", type=int, default=128, help="connections of one more measurement of look-ups by key; 0: none")
     parser.add_argument("--rows", type=int, default=1000000, help="of the whole table, a multiple of 4000")
     parser.add_argument("--fast-connections", type=int, default=2, help="database.fast.connections of the gateway")
+    parser.add_argument("--scan-connections", type=int, default=4, help="database.scan.connections of the gateway")
     parser.add_argument("--only", default="", help="measure only these, and their peers: kept,key,page,range,csv,json,ndjson")
     parser.add_argument("--profile", action="store_true", help="also say where the gateway's time goes (perf)")
     parser.add_argument("--show-sql", action="store_true", help="print what pgbench runs")
@@ -167,7 +169,7 @@ class Bench:
         self.times = {}  # of streams: what → (seconds, bytes, seconds of the gateway's) a round
         fill = FILL % {**numbers_of("key", options.stations), "days": DAYS, "rows": options.rows, "columns": COLUMNS}
         world.postgres.psql("owner", "sluice", "-f", "-", input=fill)
-        common = {"fast_connections": options.fast_connections}
+        common = {"fast_connections": options.fast_connections, "scan_connections": options.scan_connections}
         self.pgbench, self.bytes, self.plans = {}, {}, {}
         values = {name: value for value, name in VARIABLES.items()}
         for kind in PATHS:
@@ -274,7 +276,7 @@ class Bench:
         print(f"\nMedian of {options.rounds} round(s) of {options.seconds} s after {options.warm_up} s; keep-alive, wrk -t1, pgbench -j1 -M prepared.")
         print(f"{len(os.sched_getaffinity(0))} cores for all: one worker thread of the gateway (or h2o, or pgbench) and one thread of wrk, PostgreSQL")
         print("and Redis. Nothing is pinned. Where PostgreSQL works, the gateway's rows are encoded and fed to wrk as well, pgbench's are dropped.")
-        print(f"database.fast.connections: {options.fast_connections}. PostgreSQL: fsync and autovacuum off. {options.rows:,} rows.")
+        print(f"database.fast.connections: {options.fast_connections}, database.scan.connections: {options.scan_connections}. PostgreSQL: fsync and autovacuum off. {options.rows:,} rows.")
         for what, plan in self.plans.items():
             print(f"  {what:<6} {self.bytes[what]:>9,} bytes   Sluice-Plan: {plan}")
         if options.kinds:
