@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "api/customer_names.h"
+#include "api/revocations_admin.h"
 #include "query/datasets.h"
 #include "upload/sessions.h"
 
@@ -430,6 +431,15 @@ static void erase_sessions(const struct config *config, const struct customers_o
         fputs("  note: each gateway erases his resumable uploads in its own spool within a minute\n", lines->out);
 }
 
+/* They would open what a later customer of this name has. */
+static enum status revoke_tokens(const struct config *config, struct postgres_session *session,
+                                 const struct customers_order *order, FILE *out, struct failure *failure)
+{
+    const struct revocation_wish wish = {.customer = order->name};
+    fputs("  ", out);
+    return revocations_revoke(config, session, &wish, out, failure);
+}
+
 static enum status remove_customer(const struct config *config, struct postgres_session *session,
                                    const struct customers_order *order, FILE *out, struct failure *failure)
 {
@@ -441,6 +451,8 @@ static enum status remove_customer(const struct config *config, struct postgres_
     if (order->yes)
         status =
             postgres_session_query(session, "select sluice.close_customer($1)", 1, parameters, NULL, NULL, failure);
+    if (status == STATUS_OK && order->yes)
+        status = revoke_tokens(config, session, order, out, failure);
     if (status == STATUS_OK)
         status = postgres_session_script(session, BEGIN, failure);
     if (status != STATUS_OK)
@@ -456,8 +468,10 @@ static enum status remove_customer(const struct config *config, struct postgres_
                                         &lines, failure);
     status = finish(session, status, failure);
     if (status != STATUS_OK) {
-        fputs(order->yes ? "  nothing was erased, but the login is closed: run it again, or open it by customer add\n"
-                         : "  nothing was erased\n",
+        fputs(order->yes
+                  ? "  nothing was erased, but the login is closed and the tokens are revoked: run it again, or open "
+                    "it by customer add\n"
+                  : "  nothing was erased\n",
               out);
         return status;
     }

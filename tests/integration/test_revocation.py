@@ -66,6 +66,20 @@ def test_a_revoked_token_is_refused_by_two_gateways_within_a_second_and_others_a
     assert one.metrics()["sluice_revocations"] == 1 and one.metrics()["sluice_revoked_total"] >= 1
 
 
+def test_a_removed_customers_tokens_do_not_open_what_his_namesake_has(gateway, database):
+    one = gateway(database=database)
+    old = fresh(customer="larch", iat=now() - 5)
+    for action in (("add", "larch"), ("remove", "larch")):
+        assert command("customer", *action, "--config", one.path).returncode == 0
+    assert admits(one, old), "nothing was erased yet"
+    removed = command("customer", "remove", "larch", "--yes", "--config", one.path)
+    assert removed.returncode == 0 and 'revoked: tokens of the customer "larch"' in removed.stdout, removed
+    assert_revoked(one, old)
+    assert command("customer", "add", "larch", "--config", one.path).returncode == 0
+    assert_revoked(one, old)
+    assert admits(one, fresh(customer="larch", iat=now() + 2))
+
+
 def test_a_subject_is_revoked_by_the_time_of_issue_and_gets_in_with_a_new_token(gateway, database):
     one = gateway(database=database)
     old, neighbour, other = fresh(sub="ann", iat=now() - 60), fresh(sub="bob", iat=now() - 60), fresh(sub="ann", customer="birch", iat=now() - 60)
