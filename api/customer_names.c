@@ -57,9 +57,9 @@ void customer_password(struct text login_key, struct text customer, char out[CUS
 void customers_login(const struct postgres_login *reader, struct text login_key, struct text customer,
                      struct customer_login *storage)
 {
+    *storage = (struct customer_login){.login = *reader};
     snprintf(storage->role, sizeof(storage->role), "sluice_c_%.*s", TEXT_ARGS(customer));
     customer_password(login_key, customer, storage->password);
-    storage->login = *reader;
     storage->login.user = storage->role;
     storage->login.password = storage->password;
 }

@@ -40,6 +40,7 @@ struct parameters {
 
 static void make_parameters(const struct revocation_poll *poll, struct parameters *parameters)
 {
+    *parameters = (struct parameters){0};
     int known = snprintf(parameters->known, sizeof(parameters->known), "%lld", (long long)poll->known);
     int page = snprintf(parameters->page, sizeof(parameters->page), "%d", PAGE);
     parameters->texts[0] = text_of(parameters->known, (size_t)known);

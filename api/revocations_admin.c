@@ -28,6 +28,7 @@ static struct text write_number(char out[24], int64_t value)
 
 void revocations_parameters(const struct revocation *order, struct text by, struct revocations_parameters *parameters)
 {
+    *parameters = (struct revocations_parameters){0};
     bool is_token = order->kind == REVOCATION_TOKEN;
     struct text *texts = parameters->texts;
     texts[0] = text_from_string(revocation_kind_name(order->kind));

@@ -57,11 +57,11 @@ static void publish(struct audit_log *log)
 {
     struct log_published *published = &log->published;
     uint64_t turn = atomic_load_explicit(&published->turn, memory_order_relaxed);
-    uint64_t words[sizeof(published->words) / sizeof(published->words[0])] = {log->on_file.seq};
+    uint64_t words[LOG_PUBLISHED_WORDS] = {log->on_file.seq};
     memcpy(words + 1, log->on_file.mac, CHAIN_MAC_SIZE);
     atomic_store_explicit(&published->turn, turn + 1, memory_order_relaxed);
     /* Released: who reads one of them sees the odd number, or a later one. */
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+    for (size_t i = 0; i < LOG_PUBLISHED_WORDS; i++)
         atomic_store_explicit(&published->words[i], words[i], memory_order_release);
     atomic_store_explicit(&published->turn, turn + 2, memory_order_release);
 }
@@ -69,11 +69,11 @@ static void publish(struct audit_log *log)
 struct chain_head audit_log_head(struct audit_log *log)
 {
     struct log_published *published = &log->published;
-    uint64_t turn, words[sizeof(published->words) / sizeof(published->words[0])];
+    uint64_t turn, words[LOG_PUBLISHED_WORDS];
     struct chain_head head;
     do {
         turn = atomic_load_explicit(&published->turn, memory_order_acquire);
-        for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        for (size_t i = 0; i < LOG_PUBLISHED_WORDS; i++)
             words[i] = atomic_load_explicit(&published->words[i], memory_order_acquire);
     } while ((turn & 1) != 0 || atomic_load_explicit(&published->turn, memory_order_relaxed) != turn);
     head.seq = words[0];

@@ -23,11 +23,13 @@ struct log_memo {
     char pseudonym[SUBJECTS_PSEUDONYM_SIZE];
 };
 
+enum { LOG_PUBLISHED_WORDS = 1 + CHAIN_MAC_SIZE / sizeof(uint64_t) };
+
 /* A head that its worker writes and any thread reads, without a lock: the keeper is niced, and a worker would wait as
  * long as it does for the processor. */
 struct log_published {
     atomic_uint_fast64_t turn; /* odd while the words change */
-    atomic_uint_fast64_t words[1 + CHAIN_MAC_SIZE / sizeof(uint64_t)];
+    atomic_uint_fast64_t words[LOG_PUBLISHED_WORDS];
 };
 
 struct audit_log {

@@ -118,7 +118,13 @@ class Gateway:
             self.process = subprocess.Popen([self.binary, "serve", "--config", str(self.path)], stdout=out, stderr=err, stdin=subprocess.DEVNULL,
                                             env={**os.environ, **self.environment})
         if ready:
-            eventually(self.is_ready, within=30, every=0.02, says="the gateway's readiness")
+            try:
+                eventually(self.is_ready, within=30, every=0.02, says="the gateway's readiness")
+            except AssertionError as failure:  # nobody has it yet who would stop it
+                self.process.kill()
+                self.process.wait(10)
+                failure.add_note(self.errors()[-2000:])
+                raise
         return self
 
     def is_ready(self):
