@@ -84,10 +84,12 @@ static enum stage_verdict refuse(struct request *request)
 static void on_intent(struct audit_wait *wait, bool there)
 {
     struct request *request = request_of(wait);
-    if (there)
+    if (there) {
         request_resume(request);
-    else
-        refuse(request);
+        return;
+    }
+    request->record.intended = audit_log_has(request->worker->audit, wait);
+    refuse(request);
 }
 
 /* The statement without its values: equal questions have equal digests. */
@@ -124,6 +126,16 @@ enum stage_verdict request_record_intent(struct request *request)
 
 /* --- answer --- */
 
+static void tell_answer(struct request *request, enum audit_kind kind)
+{
+    struct audit_record record = {0};
+    size_t length = request->h2o->res.content_length;
+    fill_answered(request, clock_monotonic_us() - request->started_us, length != SIZE_MAX ? length : 0, &record);
+    audit_log_append(request->worker->audit, kind, &record);
+    request->record.told = true;
+}
+
+/* What was carried out stays so, whatever its caller hears: its outcome is told, now or when the disk takes it. */
 static void on_answer(struct audit_wait *wait, bool there)
 {
     struct request *request = request_of(wait);
@@ -131,7 +143,12 @@ static void on_answer(struct audit_wait *wait, bool there)
         request->record.release(request);
         return;
     }
-    request->record.told = false;
+    if (request->record.told && !audit_log_has(request->worker->audit, wait)) {
+        request->record.told = false;
+        if (request->record.intended)
+            tell_answer(request, AUDIT_OUTCOME);
+    }
+    request->record.withheld = request->record.told;
     respond_reset(request);
     refuse(request);
 }
@@ -139,18 +156,15 @@ static void on_answer(struct audit_wait *wait, bool there)
 void request_record_answer(struct request *request, bool whole, void (*release)(struct request *request))
 {
     struct audit_log *log = request->worker->audit;
-    struct audit_record record = {0};
     if (log == NULL || request->record.refused) {
         release(request);
         return;
     }
     bool written_to = request->record.intended && is_write(request);
     if (whole) {
-        size_t length = request->h2o->res.content_length;
-        fill_answered(request, clock_monotonic_us() - request->started_us, length != SIZE_MAX ? length : 0, &record);
-        audit_log_append(log, AUDIT_ANSWER, &record);
-        request->record.told = true;
+        tell_answer(request, AUDIT_ANSWER);
     } else if (!request->record.intended) {
+        struct audit_record record = {0};
         fill_asked(request, &record);
         audit_log_append(log, AUDIT_INTENT, &record);
         request->record.intended = true;
@@ -167,12 +181,14 @@ void request_record_end(struct request *request)
     const struct openapi_operation *operation = request->binding != NULL ? request->binding->operation : NULL;
     uint64_t duration = clock_monotonic_us() - request->started_us, bytes = request->h2o->bytes_sent;
     int status = request->respond.started ? request->h2o->res.status : 0;
-    bool unaudited = worker->audit == NULL || request->record.refused;
+    bool unaudited =
+        worker->audit == NULL || (request->record.refused && !request->record.intended && !request->record.told);
     struct audit_record record = {0};
     audit_log_leave(&request->record.wait);
     metrics_count(&worker->metrics, operation != NULL ? operation->index : SIZE_MAX, status, duration, bytes);
     /* Mostly everything was told already. */
-    if (!request_log_is_kept(worker->request_log) && (unaudited || (request->record.told && request->respond.complete)))
+    if (!request_log_is_kept(worker->request_log) &&
+        (unaudited || (request->record.told && !request->record.withheld && request->respond.complete)))
         return;
     fill_answered(request, duration, bytes, &record);
     request_log_record(worker->request_log, &record);
@@ -180,6 +196,6 @@ void request_record_end(struct request *request)
         return;
     if (!request->record.told)
         audit_log_append(worker->audit, AUDIT_OUTCOME, &record);
-    else if (!record.complete)
+    else if (!record.complete || request->record.withheld)
         audit_log_append(worker->audit, AUDIT_INCOMPLETE, &record);
 }

@@ -16,6 +16,7 @@ struct request_record { /* in the request */
     bool intended; /* its intent was told */
     bool told;     /* its answer was told, before it went out */
     bool refused;  /* the log could not be told: nothing goes out but that */
+    bool withheld; /* what was told did not go out */
 };
 
 /* The stage between plan and execute. Of a write: goes on when its intent is on disk. Of a query in the scan or
@@ -25,7 +26,8 @@ enum stage_verdict request_record_intent(struct request *request);
  * after the request is disposed of. `whole`: nothing will be known later that is not known now. Where the log takes
  * nothing the answer is replaced by a 503. */
 void request_record_answer(struct request *request, bool whole, void (*release)(struct request *request));
-/* The request ends, whatever happened: tells the metrics, the request log and the audit log. */
+/* The request ends, whatever happened: tells the metrics, the request log and the audit log. Of a request whose intent
+ * was told the outcome is told always, later where the disk takes nothing now: an intent without one means a crash. */
 void request_record_end(struct request *request);
 
 #endif

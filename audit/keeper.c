@@ -104,7 +104,7 @@ bool keeper_is_closed(struct keeper *keeper, size_t index)
         return false;
     segment_format(segment, name);
     int fd = openat(keeper->folder_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    bool ended = fd >= 0 && recover_has_end(fd);
+    bool ended = fd >= 0 && recover_ends_with(fd, TEXT("end"));
     if (fd >= 0)
         close(fd);
     return ended;

@@ -164,6 +164,9 @@ void keeper_anchor(struct keeper *keeper, bool last)
                         chain_of(keeper, i), strerror(errno));
             return;
         }
+    /* A descriptor of our own is not told of an error that the writer's has seen. */
+    if (audit_sync_doubts(keeper->options.audit->sync) != 0)
+        return;
     if (fsync(keeper->folder_fd) != 0) {
         keeper_fail(keeper, "audit_anchor_failed", "the names in %s cannot be brought to disk: %s; not anchored",
                     keeper->options.audit->folder, strerror(errno));

@@ -209,7 +209,7 @@ static void fail(struct audit_log *log, int error)
 
 /* --- a turn's end --- */
 
-static void start_sync(struct audit_log *log);
+static bool flush(struct audit_log *log);
 
 static void on_synced(struct loop_message *message)
 {
@@ -218,27 +218,36 @@ static void on_synced(struct loop_message *message)
     log->syncing = false;
     log->statistics.syncs++;
     if (log->job.error != 0) {
+        log->undurable = true;
         fail(log, log->job.error);
         return;
     }
-    if (log->job.folder_fd >= 0)
+    /* The job's segment may be closed by now: then the next one's name is still to come. */
+    if (log->job.folder_fd >= 0 && log->syncing_segment == log->segment.number)
         log->fresh = false;
     log->durable = log->syncing_to;
+    if (log->undurable) {
+        log->undurable = false;
+        if (!flush(log))
+            fail(log, errno);
+    }
     resolve(&log->for_durable, log->durable, true);
     if (log->for_durable.first != NULL && !log->failing)
-        start_sync(log);
+        log_sync(log);
 }
 
-/* What was written so far. A segment that was closed meanwhile is synced by a job in front of this one. */
-static void start_sync(struct audit_log *log)
+/* A segment that was closed meanwhile is synced by a job in front of this one. */
+void log_sync(struct audit_log *log)
 {
     if (log->syncing)
         return;
     log->syncing = true;
     log->syncing_to = log->written;
-    log->job.fd = log->fd;
+    log->syncing_segment = log->segment.number;
+    log->job.file = log->file;
+    log->job.to = log->size;
+    log->job.head = log->on_file;
     log->job.folder_fd = log->fresh ? log->folder_fd : -1;
-    log->job.loop = log->loop;
     log->job.done.on_message = on_synced;
     audit_sync_start(log->options->sync, &log->job);
 }
@@ -257,11 +266,13 @@ static void tell_gap(struct audit_log *log)
 
 static bool flush(struct audit_log *log)
 {
-    if (log->failing && (log->dropped != 0 || log->refused != 0 || log->lines.size == 0))
+    if (log->failing && !log->undurable && (log->dropped != 0 || log->refused != 0 || log->lines.size == 0))
         tell_gap(log);
     if (log->lines.size != 0 && !log_file_write(log))
         return false;
     log->written = log->appended;
+    if (log->undurable)
+        return true;
     if (log->failing)
         log_event(LOG_WARNING, "audit_works_again", "the audit log in %s can be written again", log->options->folder);
     log->failing = log->statistics.failing = false;
@@ -284,7 +295,7 @@ static void write_and_resolve(struct audit_log *log)
     }
     resolve(&log->for_written, log->written, true);
     if (log->for_durable.first != NULL)
-        start_sync(log);
+        log_sync(log);
     /* The job's file must not be closed under it: a closed segment follows the jobs that stand before it. */
     log_file_rotate(log);
     if (log->lines.size != 0)
@@ -307,7 +318,9 @@ static void on_turn_end(struct loop_hook *hook)
 static void on_retry(struct loop_timer *timer)
 {
     struct audit_log *log = (struct audit_log *)((char *)timer - offsetof(struct audit_log, retry));
-    if (!flush(log))
+    if (log->undurable)
+        log_sync(log); /* its end tells */
+    else if (!flush(log))
         fail(log, errno);
 }
 
@@ -330,6 +343,11 @@ static void append_begin(struct audit_log *log)
     entry_append_text(&log->lines, "key", text_from_string(options->key_name));
 }
 
+static int sync_now(struct audit_log *log)
+{
+    return audit_sync_now(log->options->sync, log->file, log->size, &log->on_file);
+}
+
 static enum status begin(struct audit_log *log, struct failure *failure)
 {
     const struct audit_options *options = log->options;
@@ -341,7 +359,7 @@ static enum status begin(struct audit_log *log, struct failure *failure)
         return failure_set(failure, STATUS_FAILED, "audit.folder: cannot make a file in %s: %s", options->folder,
                            strerror(errno));
     log_append_event(log, "begin", append_begin);
-    if (!log_file_write(log) || fdatasync(log->fd) != 0 || fsync(log->folder_fd) != 0)
+    if (!log_file_write(log) || (errno = sync_now(log)) != 0 || fsync(log->folder_fd) != 0)
         return failure_set(failure, STATUS_FAILED, "audit.folder: cannot write in %s: %s", options->folder,
                            strerror(errno));
     log->fresh = false;
@@ -358,7 +376,7 @@ enum status audit_log_open(struct loop *loop, const struct audit_options *option
         return failure_set(failure, STATUS_FAILED, "out of memory");
     log->loop = loop;
     log->options = options;
-    log->folder_fd = log->fd = -1;
+    log->folder_fd = -1;
     log->hook.on_turn_end = on_turn_end;
     buffer_init(&log->lines, LOG_BUFFER);
     buffer_init(&log->kept, LOG_BUFFER);
@@ -381,24 +399,30 @@ void audit_log_close(struct audit_log *log)
 {
     if (log == NULL)
         return;
-    loop_hook_cancel(log->loop, &log->hook);
-    loop_timer_stop(&log->retry);
-    loop_timer_stop(&log->age);
     if (log->syncing) {
         audit_sync_await(log->options->sync, &log->job);
         loop_deliver(log->loop);
     }
-    if (log->fd >= 0) {
+    /* Only now: what was delivered may have asked for them. */
+    loop_hook_cancel(log->loop, &log->hook);
+    loop_timer_stop(&log->retry);
+    loop_timer_stop(&log->age);
+    if (log->file != NULL) {
         log_append_event(log, "end", append_end);
-        if (!log_file_write(log) || fdatasync(log->fd) != 0)
+        if (!log_file_write(log) || (errno = sync_now(log)) != 0)
             log_event(LOG_ERROR, "audit_failed", "the end of the audit log cannot be written: %s", strerror(errno));
-        close(log->fd);
+        audit_sync_drop(log->options->sync, log->file);
     }
     if (log->folder_fd >= 0)
         close(log->folder_fd);
     buffer_free(&log->lines);
     buffer_free(&log->kept);
     free(log);
+}
+
+bool audit_log_has(const struct audit_log *log, const struct audit_wait *wait)
+{
+    return wait->position <= log->written;
 }
 
 bool audit_log_accepts(const struct audit_log *log)

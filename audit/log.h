@@ -42,7 +42,7 @@ enum audit_kind {
     AUDIT_INTENT,    /* what is about to be done */
     AUDIT_ANSWER,    /* the "request" record of an answer that goes out when it is there, and does not when it is not */
     AUDIT_OUTCOME,   /* the "request" record of what has happened already: kept until a full disk takes it */
-    AUDIT_INCOMPLETE /* as AUDIT_OUTCOME: an AUDIT_ANSWER did not reach its client */
+    AUDIT_INCOMPLETE /* as AUDIT_OUTCOME: the answer of a "request" record did not reach its client */
 };
 /* Formats and seals now, writes at the turn's end. */
 void audit_log_append(struct audit_log *log, enum audit_kind kind, const struct audit_record *record);
@@ -61,6 +61,10 @@ void audit_log_wait(struct audit_log *log, struct audit_wait *wait, enum audit_r
                     void (*on_reached)(struct audit_wait *wait, bool there));
 /* No callback comes after this. Harmless when not waiting. */
 void audit_log_leave(struct audit_wait *wait);
+
+/* For on_reached with `there` false: is what was waited for in the file all the same, since only the sync has failed?
+ * Then it stays there, and reaches the disk before anything that follows. */
+bool audit_log_has(const struct audit_log *log, const struct audit_wait *wait);
 
 /* False: the disk took nothing the last time, and so it is configured: refuse. Tried again every 200 ms. */
 bool audit_log_accepts(const struct audit_log *log);

@@ -8,9 +8,9 @@
 
 #define ROTATE_RETRY_MS 5000
 
-static void take(struct audit_log *log, int fd)
+static void take(struct audit_log *log, struct audit_sync_file *file)
 {
-    log->fd = fd;
+    log->file = file;
     log->size = 0;
     log->torn = false;
     log->fresh = true;
@@ -18,18 +18,44 @@ static void take(struct audit_log *log, int fd)
     log->rotate_ms = 0;
 }
 
+static void unlink_segment(struct audit_log *log, const struct segment_name *segment)
+{
+    char name[SEGMENT_NAME_MAX];
+    segment_format(segment, name);
+    unlinkat(log->folder_fd, name, 0);
+}
+
+/* NULL: errno tells, and there is no such file. */
+static struct audit_sync_file *create(struct audit_log *log, const struct segment_name *segment)
+{
+    char name[SEGMENT_NAME_MAX];
+    int fd = segment_create(log->folder_fd, segment);
+    if (fd < 0)
+        return NULL;
+    segment_format(segment, name);
+    struct audit_sync_file *file =
+        audit_sync_file_open(log->loop, fd, log->folder_fd, name, &log->options->key, &log->on_file);
+    if (file != NULL)
+        return file;
+    int error = errno;
+    unlink_segment(log, segment);
+    close(fd);
+    errno = error;
+    return NULL;
+}
+
 bool log_file_create(struct audit_log *log)
 {
-    int fd = segment_create(log->folder_fd, &log->segment);
-    if (fd >= 0)
-        take(log, fd);
-    return fd >= 0;
+    struct audit_sync_file *file = create(log, &log->segment);
+    if (file != NULL)
+        take(log, file);
+    return file != NULL;
 }
 
 /* What stands behind the last whole record goes. */
 static bool cut_off(struct audit_log *log)
 {
-    if (log->torn && ftruncate(log->fd, (off_t)log->size) != 0)
+    if (log->torn && ftruncate(log->file->fd, (off_t)log->size) != 0)
         return false;
     log->torn = false;
     return true;
@@ -38,7 +64,7 @@ static bool cut_off(struct audit_log *log)
 static bool write_all(struct audit_log *log, struct text text)
 {
     while (text.size != 0) {
-        ssize_t written = write(log->fd, text.data, text.size);
+        ssize_t written = write(log->file->fd, text.data, text.size);
         if (written < 0 && errno == EINTR)
             continue;
         if (written <= 0) {
@@ -143,22 +169,30 @@ void log_file_rotate(struct audit_log *log)
     struct segment_name next = log->segment;
     if (!is_due(log))
         return;
+    /* One closed segment at most may not be on disk yet: then recovery knows what a power cut may leave. */
+    if (audit_sync_is_closing(log->options->sync))
+        return;
+    /* No file more while the disk does not keep those that are there: the writer asks it again. */
+    if (audit_sync_doubts(log->options->sync) != 0) {
+        log->rotate_ms = loop_now_ms(log->loop) + ROTATE_RETRY_MS;
+        log_sync(log);
+        return;
+    }
     next.number++;
-    int old = log->fd, fd = segment_create(log->folder_fd, &next);
-    if (fd < 0 || !close_segment(log)) {
+    struct audit_sync_file *old = log->file, *file = create(log, &next);
+    if (file == NULL || !close_segment(log)) {
         log_event(LOG_ERROR, "audit_rotate_failed", "cannot begin another segment of the audit log in %s: %s",
                   log->options->folder, strerror(errno));
         log->rotate_ms = loop_now_ms(log->loop) + ROTATE_RETRY_MS;
-        if (fd >= 0) {
-            char name[SEGMENT_NAME_MAX];
-            segment_format(&next, name);
-            unlinkat(log->folder_fd, name, 0);
-            close(fd);
+        if (file != NULL) {
+            unlink_segment(log, &next);
+            audit_sync_drop(log->options->sync, file);
         }
         return;
     }
-    audit_sync_close(log->options->sync, old);
+    audit_sync_close(log->options->sync, old, log->size, &log->on_file);
     log->segment.number = next.number; /* only: its chain's name is read on other threads */
-    take(log, fd);
+    take(log, file);
+    file->head = log->on_file; /* "close" */
     log_append_event(log, "continue", append_continue);
 }

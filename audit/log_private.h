@@ -48,7 +48,8 @@ struct audit_log {
     bool failing;
     uint64_t dropped, refused; /* records, to be told by the next "gap" */
     /* The file (log_file.c). */
-    int folder_fd, fd;
+    int folder_fd;
+    struct audit_sync_file *file;
     struct segment_name segment;
     struct chain_head on_file; /* the last record in the file */
     uint64_t size;             /* bytes of the file that are whole records */
@@ -59,6 +60,8 @@ struct audit_log {
     struct audit_sync_job job;
     bool syncing;
     uint64_t syncing_to;
+    unsigned syncing_segment; /* number */
+    bool undurable;           /* a sync has failed, and none was good since */
     struct audit_statistics statistics;
     struct log_published published; /* on_file */
     struct log_memo memo[LOG_MEMO];
@@ -66,6 +69,8 @@ struct audit_log {
 
 /* One small record of the log's own: `event`, and what `append` adds (may be NULL). */
 void log_append_event(struct audit_log *log, const char *event, void (*append)(struct audit_log *log));
+/* Begins to bring to disk what was written so far, unless that is under way. */
+void log_sync(struct audit_log *log);
 /* Makes the segment of log->segment and takes it. errno tells. */
 bool log_file_create(struct audit_log *log) MUST_CHECK;
 /* All lines, or none: a part is cut off again. errno tells. */

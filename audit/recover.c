@@ -13,12 +13,13 @@
 #include "base/encoding.h"
 
 #define LINES_CEILING ((size_t)1 << 20)
+#define COMPRESSED_TO 10                /* times: what records come to */
 #define LINES_WRITE ((size_t)256 << 10) /* bytes that are written at once */
 
 /* A chain that nobody has ended. */
 struct patient {
     const char *folder;
-    int folder_fd, fd; /* fd: of the newest segment, locked, or -1 */
+    int folder_fd, fd; /* fd: of the segment that is ended, locked, or -1 */
     const struct hash_hmac_key *key;
     struct recover_result *result;
     struct segment_name segment;
@@ -157,37 +158,120 @@ static bool exists(int folder_fd, struct segment_name segment)
     return fstatat(folder_fd, name, &info, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* Nobody writes it, and nobody has since the folder was listed: then it is ours. False: leave it. */
-static bool take(struct patient *patient)
+/* The segment, locked; -1: somebody writes it, or it is no file. */
+static int lock(int folder_fd, const struct segment_name *segment)
 {
-    struct segment_name next = patient->segment;
+    char name[SEGMENT_NAME_MAX];
     struct stat info;
-    next.number++;
-    patient->fd = openat(patient->folder_fd, patient->name, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (patient->fd < 0 || fstat(patient->fd, &info) != 0 || !S_ISREG(info.st_mode))
-        return false;
-    int result;
-    do
-        result = flock(patient->fd, LOCK_EX | LOCK_NB);
-    while (result != 0 && errno == EINTR);
-    return result == 0 && !exists(patient->folder_fd, next);
+    int result = -1;
+    segment_format(segment, name);
+    int fd = openat(folder_fd, name, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd >= 0 && fstat(fd, &info) == 0 && S_ISREG(info.st_mode))
+        do
+            result = flock(fd, LOCK_EX | LOCK_NB);
+        while (result != 0 && errno == EINTR);
+    if (result == 0)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
 }
 
-static enum status heal(struct patient *patient, bool has_former, struct failure *failure)
+/* A power cut may leave names of segments, and even what stands in the newest one, and not all of the one before. A
+ * record is promised only when all before it are on disk, so behind a segment without its "close" nothing was: true. */
+static bool is_behind_open(const struct patient *patient, const struct segment_list *list, size_t at)
 {
-    segment_format(&patient->segment, patient->name);
-    if (!take(patient) || recover_has_end(patient->fd))
-        return STATUS_OK;
+    const struct segment_name *former = at > 0 ? &list->items[at - 1] : NULL;
+    if (former == NULL || former->compressed || strcmp(former->chain, list->items[at].chain) != 0 ||
+        former->number + 1 != list->items[at].number)
+        return false;
+    int fd = lock(patient->folder_fd, former);
+    bool open = fd >= 0 && !recover_ends_with(fd, TEXT("close")) && !recover_ends_with(fd, TEXT("end"));
+    if (fd >= 0)
+        close(fd);
+    return open;
+}
+
+/* The newest one first: whatever comes between, none is missing in the middle. */
+static enum status drop(struct patient *patient, const struct segment_list *list, size_t from, size_t to,
+                        uint64_t *torn, struct failure *failure)
+{
+    for (; to > from; to--) {
+        char name[SEGMENT_NAME_MAX];
+        struct stat info;
+        segment_format(&list->items[to], name);
+        if (fstatat(patient->folder_fd, name, &info, AT_SYMLINK_NOFOLLOW) != 0 ||
+            unlinkat(patient->folder_fd, name, 0) != 0)
+            return failure_set(failure, STATUS_FAILED, "audit.folder: cannot delete %s/%s: %s", patient->folder, name,
+                               strerror(errno));
+        *torn += (uint64_t)info.st_size;
+    }
+    return STATUS_OK;
+}
+
+/* How many segments before it intents are looked for in: one, and more while all are small, for then a write that was
+ * under way may have begun in one that is long closed. */
+static unsigned formers(const struct patient *patient, const struct segment_list *list, size_t first)
+{
+    unsigned count = 0;
+    uint64_t bytes = 0;
+    while (count < first && count < list->items[first].number - 1 && bytes < RECOVER_BYTES &&
+           strcmp(list->items[first - count - 1].chain, list->items[first].chain) == 0) {
+        const struct segment_name *former = &list->items[first - count - 1];
+        char name[SEGMENT_NAME_MAX];
+        struct stat info;
+        if (former->number + count + 1 != list->items[first].number)
+            break;
+        segment_format(former, name);
+        if (fstatat(patient->folder_fd, name, &info, AT_SYMLINK_NOFOLLOW) == 0)
+            bytes += (uint64_t)info.st_size * (former->compressed ? COMPRESSED_TO : 1);
+        count++;
+    }
+    return count;
+}
+
+/* `first` gets the end; those behind it, up to `newest`, go. */
+static enum status end_chain(struct patient *patient, const struct segment_list *list, size_t first, size_t newest,
+                             struct failure *failure)
+{
     recover_reading_init(&patient->reading);
-    enum status status =
-        recover_read(&patient->reading, patient->folder_fd, &patient->segment, has_former, patient->key, failure);
+    enum status status = recover_read(&patient->reading, patient->folder_fd, &patient->segment,
+                                      formers(patient, list, first), patient->key, failure);
     if (status == STATUS_INVALID || (status == STATUS_OK && patient->reading.last == RECOVER_END)) {
         patient->result->broken += status == STATUS_INVALID;
         status = STATUS_OK;
     } else if (status == STATUS_OK) {
-        status = write_rest(patient, patient->reading.size - patient->reading.good_size, failure);
+        uint64_t torn = patient->reading.size - patient->reading.good_size;
+        status = drop(patient, list, first, newest, &torn, failure);
+        if (status == STATUS_OK)
+            status = write_rest(patient, torn, failure);
     }
     recover_reading_free(&patient->reading);
+    return status;
+}
+
+/* Nobody writes it, and nobody has since the folder was listed: then it is ours. */
+static enum status heal(struct patient *patient, const struct segment_list *list, size_t newest,
+                        struct failure *failure)
+{
+    struct segment_name next = list->items[newest];
+    enum status status = STATUS_OK;
+    size_t first = newest;
+    next.number++;
+    int fd = lock(patient->folder_fd, &list->items[newest]);
+    if (fd < 0)
+        return STATUS_OK;
+    if (!exists(patient->folder_fd, next) && !recover_ends_with(fd, TEXT("end"))) {
+        while (is_behind_open(patient, list, first))
+            first--;
+        patient->segment = list->items[first];
+        segment_format(&patient->segment, patient->name);
+        patient->fd = first == newest ? fd : lock(patient->folder_fd, &patient->segment);
+        if (patient->fd >= 0)
+            status = end_chain(patient, list, first, newest, failure);
+    }
+    if (patient->fd != fd)
+        close(fd);
     return status;
 }
 
@@ -203,14 +287,13 @@ enum status recover_folder(const char *folder, const struct hash_hmac_key *key, 
     if (folder_fd < 0)
         status = failure_set(failure, STATUS_FAILED, "audit.folder: cannot open %s: %s", folder, strerror(errno));
     for (size_t i = 0; status == STATUS_OK && i < list.count; i++) {
-        bool has_former = i > 0 && strcmp(list.items[i - 1].chain, list.items[i].chain) == 0;
         bool is_newest = i + 1 == list.count || strcmp(list.items[i + 1].chain, list.items[i].chain) != 0;
         /* What is compressed was closed or ended before. */
         if (!is_newest || list.items[i].compressed)
             continue;
         struct patient patient = {folder, folder_fd, -1, key, result, .segment = list.items[i]};
         buffer_init(&patient.lines, LINES_CEILING);
-        status = heal(&patient, has_former, failure);
+        status = heal(&patient, &list, i, failure);
         if (patient.fd >= 0)
             close(patient.fd);
         buffer_free(&patient.lines);

@@ -34,11 +34,11 @@ struct recover_reading {
 };
 void recover_reading_init(struct recover_reading *reading);
 void recover_reading_free(struct recover_reading *reading);
-/* Reads `newest` and, when there is one, the segment before it. STATUS_INVALID: a hash is wrong. */
+/* Reads `newest` and, before it, so many segments that stand there. STATUS_INVALID: a hash is wrong. */
 enum status recover_read(struct recover_reading *reading, int folder_fd, const struct segment_name *newest,
-                         bool has_former, const struct hash_hmac_key *key, struct failure *failure) MUST_CHECK;
-/* Does the file end with a line that says "end"? Not checked: who forges one is found by `sluice audit verify`. Keeps
- * the start short where many old chains lie. */
-bool recover_has_end(int fd) MUST_CHECK;
+                         unsigned formers, const struct hash_hmac_key *key, struct failure *failure) MUST_CHECK;
+/* Is the file's last line this event? Not checked: who forges one is found by `sluice audit verify`. Keeps the start
+ * short where many old chains lie. */
+bool recover_ends_with(int fd, struct text event) MUST_CHECK;
 
 #endif

@@ -139,11 +139,11 @@ static enum status read_segment(struct recover_reading *reading, struct segment_
 }
 
 enum status recover_read(struct recover_reading *reading, int folder_fd, const struct segment_name *newest,
-                         bool has_former, const struct hash_hmac_key *key, struct failure *failure)
+                         unsigned formers, const struct hash_hmac_key *key, struct failure *failure)
 {
     struct segment_name segment = *newest;
     bool known = false; /* the head that the newest segment follows */
-    for (segment.number -= has_former && newest->number > 1; segment.number <= newest->number; segment.number++) {
+    for (segment.number -= formers; segment.number <= newest->number; segment.number++) {
         struct segment_reader *reader;
         enum status status = STATUS_NOT_FOUND;
         for (int form = 0; form < 2 && status == STATUS_NOT_FOUND; form++) {
@@ -164,7 +164,7 @@ enum status recover_read(struct recover_reading *reading, int folder_fd, const s
     return reading->head.seq == 0 && newest->number != 1 ? STATUS_INVALID : STATUS_OK;
 }
 
-bool recover_has_end(int fd)
+bool recover_ends_with(int fd, struct text wanted)
 {
     char tail[CHAIN_LINE_MAX + 1];
     struct stat info;
@@ -177,5 +177,5 @@ bool recover_has_end(int fd)
         return false;
     const char *start = memrchr(tail, '\n', (size_t)got - 1);
     start = start != NULL ? start + 1 : tail;
-    return line_text(text_of(start, (size_t)(tail + got - start)), "event", &event) && text_equal(event, TEXT("end"));
+    return line_text(text_of(start, (size_t)(tail + got - start)), "event", &event) && text_equal(event, wanted);
 }

@@ -267,9 +267,12 @@ enum status verify_chain_read(struct verify *verify, struct verify_chain *chain,
         walk.segment = (struct segment_name){.number = due++};
         snprintf(walk.segment.chain, sizeof(walk.segment.chain), "%s", chain->name);
         bool live = walk.live;
+        char last[SEGMENT_NAME_MAX];
+        memcpy(last, walk.name, sizeof(last));
         enum status status = read_segment(&walk, true, failure);
         if (status == STATUS_NOT_FOUND) {
             walk.live = live;
+            memcpy(walk.name, last, sizeof(last));
             break;
         }
         if (status != STATUS_OK)

@@ -223,6 +223,37 @@ def test_what_cannot_be_brought_to_disk_does_not_happen(shop, plugged, fault):
     check(shop, writers)
 
 
+@pytest.mark.parametrize("fault", [{"write": errno.ENOSPC}, {"sync": errno.EIO}])
+def test_what_was_carried_out_when_the_disk_failed_is_told_of_when_it_works_again(shop, plugged, fault):
+    """Its caller hears 503; an intent without outcome would speak of a crash that never was."""
+    plug = plugged()
+    with Writers(shop) as writers:
+        eventually(lambda: len(writers.acknowledged()) >= WRITERS, within=WITHIN, says="writes")
+    assert put_analysis(shop, "held", "select 1 as one", "view") == ""
+    connection = shop.postgres.connect(shop.database)
+    with connection.cursor() as cursor:
+        cursor.execute("begin; select from sluice.analysis where name = 'held' for update")
+        answers = []
+        thread = threading.Thread(target=lambda: answers.append(shop.get("/v1/analytics/held", method="DELETE", bearer=bearer(), session=requests.Session())))
+        thread.start()
+        blocked = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+        eventually(lambda: shop.postgres.query(shop.database, blocked) != [(0,)], within=WITHIN, says="that the deletion waits")
+        plug.fail(**fault)
+        cursor.execute("commit")
+        thread.join()
+    connection.close()
+    assert_problem(answers[0], 503, "unrecorded")
+    request_id = answers[0].headers["X-Request-Id"]
+    plug.fail()
+    eventually(lambda: writers.call(0).status_code < 300, within=WITHIN, says="a write")
+    eventually(lambda: {"intent", "request", "incomplete"} == {record["event"] for record in grep(shop) if record.get("request_id") == request_id}, within=WITHIN, says="the outcome")
+    assert [record["status"] for record in grep(shop, "--event", "request") if record["request_id"] == request_id] == [204]
+    shop.process.kill()
+    shop.process.wait()
+    plugged()
+    assert request_id not in {record["request_id"] for record in grep(shop, "--event", "lost")} and " 0 bad places" in good(shop)
+
+
 @pytest.mark.long
 def test_a_disk_that_fills_again_and_again_promises_nothing_it_has_not(shop, plugged):
     plug = plugged()

@@ -370,6 +370,8 @@ static void segments_follow_one_another_in_one_chain(void **state)
     open_log();
     for (int i = 0; i < 50; i++) {
         append(AUDIT_OUTCOME);
+        while (audit_sync_is_closing(sync_thread))
+            usleep(100);
         loop_turn(loop, 0);
     }
     audit_log_close(audit);

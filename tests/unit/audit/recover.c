@@ -119,6 +119,43 @@ static void a_crash_between_two_segments_is_mended(void **state)
     chains_close(&chains);
 }
 
+/* The power went while two segments were on their way to the disk. */
+static void what_follows_a_segment_without_its_close_goes_whole(void **state)
+{
+    static const char third[] = CHAINS_W0 "-000003.jsonl";
+    struct chains chains;
+    struct chains_writer writer;
+    struct buffer bytes;
+    chains_open(&chains);
+    chains_begin(&writer, &chains, CHAINS_W0);
+    chains_intent(&writer, "a");
+    chains_rotate(&writer);
+    chains_intent(&writer, "b");
+    chains_rotate(&writer);
+    chains_intent(&writer, "c");
+    chains_read(&chains, second, &bytes);
+    for (size_t size = 0; size < bytes.size; size++) {
+        bool empty = size % 2 != 0;
+        chains_write(&chains, second, text_of(bytes.data, size));
+        chains_write(&chains, third, empty ? TEXT("") : buffer_text(&writer.lines));
+        struct recover_result result = recover(&chains);
+        assert_int_equal(result.chains, 1);
+        assert_int_equal(result.broken, 0);
+        assert_int_equal(findings(&chains, NULL), 0);
+        assert_true(empty || result.torn_bytes >= writer.lines.size);
+        assert_int_equal(faccessat(chains.folder_fd, third, F_OK, 0), -1);
+    }
+    /* Not where a hash is wrong. */
+    bytes.data[60] ^= 1;
+    chains_write(&chains, second, text_of(bytes.data, bytes.size - 1));
+    chains_write(&chains, third, buffer_text(&writer.lines));
+    assert_int_equal(recover(&chains).broken, 1);
+    assert_int_equal(faccessat(chains.folder_fd, third, F_OK, 0), 0);
+    buffer_free(&bytes);
+    buffer_free(&writer.lines);
+    chains_close(&chains);
+}
+
 static void an_empty_first_segment_becomes_a_whole_chain(void **state)
 {
     struct chains chains;
@@ -234,6 +271,7 @@ int main(void)
         cmocka_unit_test(a_torn_chain_is_cut_ended_and_tells_what_was_lost),
         cmocka_unit_test(a_chain_cut_anywhere_is_mended),
         cmocka_unit_test(a_crash_between_two_segments_is_mended),
+        cmocka_unit_test(what_follows_a_segment_without_its_close_goes_whole),
         cmocka_unit_test(an_empty_first_segment_becomes_a_whole_chain),
         cmocka_unit_test(what_a_recovery_has_begun_is_gone_on_with),
         cmocka_unit_test(a_chain_that_is_written_is_left_alone),
