@@ -32,12 +32,16 @@ static int block_signals(void)
 }
 
 /* A result or an answer takes some 100 KB and is gone a moment later. By itself the allocator would give that back to
- * the kernel each time and get it again page by page, which cost a tenth of a page of 1,000 rows. So up to 4 MB a
- * thread are kept; a block of more than 1 MB always goes back. */
-static void keep_freed_memory(void)
+ * the kernel each time and get it again page by page, which cost a tenth of a page of 1,000 rows. So up to 2 MB an
+ * arena are kept, and of more only what is above 1 MB goes: memory is flat, not a saw. A block of more than 1 MB always
+ * goes back. Workers have an arena each; the other threads, mostly asleep, share a few, for each arena keeps its own.
+ */
+static void keep_freed_memory(unsigned workers)
 {
-    mallopt(M_TRIM_THRESHOLD, 4 << 20);
+    mallopt(M_TRIM_THRESHOLD, 2 << 20);
+    mallopt(M_TOP_PAD, 1 << 20);
     mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    mallopt(M_ARENA_MAX, (int)workers + 3);
 }
 
 static bool no_signal_yet(void)
@@ -155,7 +159,7 @@ int serve_run(const struct config *config, char *const *arguments, const struct 
     process.signals = block_signals();
     notify_open();
     upgrade_open();
-    keep_freed_memory();
+    keep_freed_memory(config->server.workers);
     log_start(STDERR_FILENO, config->log.level);
     enum status status = process.signals >= 0
                              ? sockets_create(&sockets, &failure)

@@ -5,6 +5,7 @@
 #include "handlers/answer.h"
 #include "handlers/handlers.h"
 #include "handlers/named.h"
+#include "handlers/read_error.h"
 #include "handlers/shared.h"
 #include "query/document.h"
 
@@ -30,6 +31,8 @@ struct contract {
     struct shared shared;
     enum part part;
     enum status status;
+    unsigned asked;
+    bool again; /* the list is to be asked for once more */
 };
 
 static enum stage_verdict send_contract(struct request *request)
@@ -129,7 +132,7 @@ static void on_list_done(void *context, const struct postgres_error *error)
     struct request *request = context;
     struct contract *contract = request->handler_state;
     execute_asked(request);
-    contract->status = error != NULL ? error->status : STATUS_OK;
+    contract->again = read_error_asks_again(request, error, &contract->asked, &contract->status);
     request_resume(request);
 }
 
@@ -242,6 +245,8 @@ static enum stage_verdict begin(struct request *request)
 static enum stage_verdict finish_list(struct request *request, struct contract *contract)
 {
     enum stage_verdict verdict = STAGE_NEXT;
+    if (contract->part == PART_LIST && contract->again)
+        return ask_list(request, contract);
     if (contract->part == PART_LIST && contract->status != STATUS_OK)
         return problem_send_status(request, contract->status);
     if (contract->part == PART_LIST) {

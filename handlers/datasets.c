@@ -10,6 +10,7 @@
 #include "handlers/answer.h"
 #include "handlers/handlers.h"
 #include "handlers/named.h"
+#include "handlers/read_error.h"
 #include "handlers/shared.h"
 #include "query/cursor.h"
 #include "query/document.h"
@@ -28,6 +29,8 @@ struct list {
     enum list_part { LIST_OWN, LIST_SHARED } part;
     struct shared shared; /* behind what the database's catalog tells */
     enum status status;
+    unsigned asked;
+    bool again; /* it is to be asked once more */
 };
 
 static enum stage_verdict refuse_cursor(struct request *request)
@@ -168,7 +171,7 @@ static void on_done(void *context, const struct postgres_error *error)
     struct request *request = context;
     struct list *list = request->handler_state;
     execute_asked(request);
-    list->status = error != NULL ? error->status : STATUS_OK;
+    list->again = read_error_asks_again(request, error, &list->asked, &list->status);
     request_resume(request);
 }
 
@@ -210,12 +213,22 @@ static enum stage_verdict begin_shared(struct request *request, struct list *lis
     return verdict == STAGE_NEXT ? answer(request) : verdict;
 }
 
+static enum stage_verdict ask(struct request *request, struct list *list)
+{
+    static const struct postgres_handlers handlers = {on_rows, on_done};
+    struct postgres_call call = {.statement = datasets_list_statement(), .parameters = list->values, .whole = true};
+    enum status status = execute_ask(request, request->worker->scan, &call, &handlers);
+    return status == STATUS_OK ? STAGE_WAIT : problem_send_status(request, status);
+}
+
 static enum stage_verdict go_on(struct request *request, struct list *list)
 {
     if (list->part == LIST_SHARED) {
         enum stage_verdict verdict = shared_resume(request);
         return verdict == STAGE_NEXT ? answer(request) : verdict;
     }
+    if (list->again)
+        return ask(request, list);
     if (list->status != STATUS_OK)
         return problem_send_status(request, list->status);
     return list->more ? answer(request) : begin_shared(request, list);
@@ -223,7 +236,6 @@ static enum stage_verdict go_on(struct request *request, struct list *list)
 
 static enum stage_verdict execute(struct request *request)
 {
-    static const struct postgres_handlers handlers = {on_rows, on_done};
     struct list *list = request->handler_state;
     if (request->resumed)
         return go_on(request, list);
@@ -240,9 +252,7 @@ static enum stage_verdict execute(struct request *request)
                                                                 : "");
     if (list->part == LIST_SHARED)
         return begin_shared(request, list);
-    struct postgres_call call = {.statement = datasets_list_statement(), .parameters = list->values, .whole = true};
-    enum status status = execute_ask(request, request->worker->scan, &call, &handlers);
-    return status == STATUS_OK ? STAGE_WAIT : problem_send_status(request, status);
+    return ask(request, list);
 }
 
 const struct handler handlers_list_datasets = {"listDatasets", parameters, plan, execute};

@@ -4,6 +4,7 @@
 #include "base/log.h"
 
 #define FIELD_MAX 128 /* bytes of a parameter's name that are told; no column's is longer than 63 */
+#define ASKS 4        /* of the catalog: it may change again while it is asked */
 
 const char *read_error_field(struct request *request, struct text parameter)
 {
@@ -39,6 +40,20 @@ bool read_error_is_outdated(const struct postgres_error *error)
     /* Undefined table, column, schema or function; a plan whose result type has changed; a privilege that was taken. */
     return is(error, "42P01") || is(error, "42703") || is(error, "3F000") || is(error, "42883") || is(error, "0A000") ||
            is(error, "42501");
+}
+
+bool read_error_asks_again(const struct request *request, const struct postgres_error *error, unsigned *asked,
+                           enum status *status)
+{
+    *status = error == NULL ? STATUS_OK : error->status == STATUS_INVALID ? STATUS_FAILED : error->status;
+    if (error == NULL)
+        return false;
+    if (read_error_is_outdated(error) && ++*asked < ASKS)
+        return true;
+    if (*status == STATUS_FAILED || *status == STATUS_DENIED)
+        log_event(LOG_ERROR, "catalog_failed", "request %s: the catalog cannot be asked: %s %s", request->id,
+                  error->sqlstate, error->message);
+    return false;
 }
 
 /* SQLSTATEs that a caller's values, casts and patterns bring about, and what to tell of them. Without any of those the
@@ -120,6 +135,10 @@ void read_error_send(struct request *request, const struct select_plan *select, 
                      "what defines %.*s failed on a value of its data (SQLSTATE %s); correct its definition, or filter "
                      "the rows that it fails on",
                      TEXT_ARGS(request->plan.relation), error->sqlstate);
+        return;
+    }
+    if (strncmp(error->sqlstate, "40", 2) == 0) { /* a deadlock, again and again: nobody's mistake, and it passes */
+        problem_send_status(request, STATUS_UNAVAILABLE);
         return;
     }
     bool ours = error->status == STATUS_INVALID || error->status == STATUS_FAILED;

@@ -152,6 +152,8 @@ void relations_failed(const struct sql_checked *checked, enum status status, con
         snprintf(told->words, sizeof(told->words), "the SQL is too complex for the database (SQLSTATE %.5s)", sqlstate);
     } else if (begins(sqlstate, "57014")) {
         told->status = STATUS_TIMEOUT;
+    } else if (begins(sqlstate, "40")) {
+        told->status = STATUS_UNAVAILABLE; /* a deadlock with what replaces a relation: it passes */
     } else if (status == STATUS_INVALID) {
         told->status = STATUS_FAILED;
     }

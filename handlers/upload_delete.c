@@ -81,6 +81,10 @@ static enum status query(struct delete_task *task, const char *sql, size_t count
                            "readers or a load hold uploads.%s for longer than %u ms; it is still there: send the "
                            "request again",
                            task->relation, task->server->config->uploads.lock_timeout_ms);
+    if (strncmp(state, "40", 2) == 0)
+        return failure_set(&task->failure, STATUS_CONFLICT,
+                           "another change of uploads.%s came in between; it is still there: send the request again",
+                           task->relation);
     if (strcmp(state, "2BP01") == 0)
         return failure_set(&task->failure, STATUS_CONFLICT,
                            "something else depends on uploads.%s (a foreign key, a function); drop that first",

@@ -270,14 +270,22 @@ static enum status judge(struct datasets *datasets, const struct postgres_error 
 
 static enum status ask(struct datasets_load *load);
 
+/* "could not open relation", "cache lookup failed"; relation or attribute "with OID does not exist": dropped under the
+ * question. Or a deadlock with what drops it. What stands there now answers it. */
+static bool is_overtaken(const struct postgres_error *error)
+{
+    static const char *const states[] = {"XX000", "42P01", "42703", "40P01"};
+    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
+        if (strcmp(error->sqlstate, states[i]) == 0)
+            return true;
+    return false;
+}
+
 static void on_done(void *context, const struct postgres_error *error)
 {
     struct datasets_load *load = context;
     struct datasets *datasets = load->datasets;
-    /* "could not open relation", "cache lookup failed": dropped under the question; or a deadlock with what drops it.
-     * What stands there now answers it. */
-    bool overtaken = error != NULL && (strcmp(error->sqlstate, "XX000") == 0 || strcmp(error->sqlstate, "40P01") == 0);
-    if (overtaken && load->repeats++ < REPEATS && ask(load) == STATUS_OK)
+    if (error != NULL && is_overtaken(error) && load->repeats++ < REPEATS && ask(load) == STATUS_OK)
         return;
     struct text key = text_of(load->key, load->key_size);
     enum status status = error != NULL ? judge(datasets, error) : load->status;

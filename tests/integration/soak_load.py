@@ -170,10 +170,10 @@ class Load:
     # --- the stage ---
 
     def actors(self):
-        """Who, how often a turn (seconds), and as which client; about 400 calls a second in all."""
+        """Who, how often a turn (seconds), and as which client; about 250 calls a second in all."""
         for place in range(3):
-            yield self.summaries, 0.1, self.client(self.customers[place % 2])
-        yield self.keys, 0.1, self.client(tier="test")
+            yield self.summaries, 0.2, self.client(self.customers[place % 2])
+        yield self.keys, 0.12, self.client(tier="test")
         yield self.pages, 0.1, self.client()
         yield self.walk, 1, self.client()
         for _ in range(2):

@@ -1,4 +1,6 @@
 """What is created, changed, granted or dropped in the database is served as it is now: within a second, without a restart, and never as a 500."""
+import concurrent.futures
+import contextlib
 import json
 import statistics
 import threading
@@ -182,6 +184,50 @@ def test_a_relation_dropped_and_made_again_under_load_is_there_or_it_is_not(live
     assert not others, others
     assert set(statuses) == {200, 404}
     within_a_second(lambda: rows(live, "thing?limit=1").status_code == 200, "the table's return")
+
+
+# The next `times` reads fail on purpose. The locks that count them are a session's: what fails undoes none.
+STUMBLE = """
+create or replace function live.stumble() returns boolean language plpgsql as $$
+declare failed integer := (select count(*) from pg_locks where locktype = 'advisory' and classid = {number});
+begin
+    if failed < {times} then
+        perform pg_advisory_lock({number}, failed);
+        raise exception using errcode = '{state}', message = 'on purpose';
+    end if;
+    return true;
+end $$
+"""
+
+
+@pytest.mark.parametrize("state, status, problem", [("40P01", 503, "unavailable"), ("XX000", 500, "internal")])
+def test_a_read_that_a_change_overtook_is_planned_again(live, state, status, problem):
+    """On the fast lane and on scan. A deadlock that comes each time is nobody's mistake."""
+    live.run(STUMBLE.format(number=1, times=0, state=state))
+    live.run("create view live.thing as select 1 as id where live.stumble()")
+    for number, query in enumerate(("thing", "thing?select=id&order=id&limit=1", "thing?select=count()"), 2):
+        live.run(STUMBLE.format(number=number, times=3, state=state))
+        answer = rows(live, query)
+        assert answer.status_code == 200 and len(answer.json()) == 1, (query, answer.text)
+    live.run(STUMBLE.format(number=9, times=100, state=state))
+    assert_problem(rows(live), status, problem)
+
+
+@pytest.mark.parametrize("path", ["/v1/datasets", "/v1/openapi.json"])
+def test_a_list_that_a_deadlock_ended_is_asked_for_again(live, postgres, database, path):
+    """The list counts partitions' rows under their locks: it has those of one table and waits for another's."""
+    for name in ("first", "second"):
+        live.run(f"create table live.{name} (id integer) partition by list (id); create table live.{name}_1 partition of live.{name} for values in (1)")
+    before = live.json(path)
+    waits = f"select count(*) from pg_stat_activity where datname = '{database}' and usename = 'sluice_reader' and wait_event_type = 'Lock'"
+    with contextlib.closing(postgres.connect(database)) as other, other.cursor() as cursor, concurrent.futures.ThreadPoolExecutor() as pool:
+        cursor.execute("set deadlock_timeout = '20s'; begin; lock table live.second_1 in access exclusive mode")
+        asked = pool.submit(fresh, live, path)
+        eventually(lambda: live.run(waits)[0][0] != 0, within=10, every=0.01, says="the list waits")
+        cursor.execute("lock table live.first_1 in access exclusive mode")  # both wait for each other; the list has been waiting longer, and is the one that ends
+        cursor.execute("rollback")
+        answer = asked.result(60)
+    assert answer.status_code == 200 and answer.json() == before, answer.text
 
 
 def test_a_renamed_relation_is_served_under_its_new_name_only(live):

@@ -23,9 +23,11 @@ RELOAD_S = 60
 FLAT = 0.01
 CUSTOMERS = ("soakanna", "soakbert")
 KB = 1024
-OURS = {"server": {"workers": 2, "max_connections_per_address": 1000}, "cache": {"memory": "4MB", "answers": "4MB"},
+# Bounds that the warm-up reaches: of what is kept, and of connections, whose buffers grow to the largest result that each has brought.
+OURS = {"server": {"workers": 2, "max_connections_per_address": 1000}, "database": {"scan": {"connections": 6}}, "customers": {"connections": 8, "each": 4},
+        "cache": {"memory": "1MB", "answers": "1MB"},
         "uploads": {"sessions": {"lifetime": "1m", "each": 500}}, "limits": {"default_tier": "test", "tiers": TIERS},
-        "audit": {"segment_size": "1MB", "segment_age": "30s", "keep_size": "4MB", "anchors": {"every": "5s"}}, "log": {"requests": "/dev/null"}}
+        "audit": {"segment_size": "1MB", "segment_age": "15s", "keep_size": "1MB", "anchors": {"every": "5s"}}, "log": {"requests": "/dev/null"}}
 
 
 def sample(one):

@@ -343,6 +343,17 @@ def test_delete_takes_all_of_it_but_not_from_under_an_analysis(api, office, name
     assert office.query("select count(*) from pg_class where relname = %s", (name,))[0][0] == 0
 
 
+def test_a_deletion_that_a_deadlock_ended_says_so(api, office, name):
+    assert put(api, name, SALES).status_code == 201
+    office.query("create function public.collide() returns event_trigger language plpgsql as $$ begin raise exception using errcode = '40P01', message = 'on purpose'; end $$; "
+                 "create event trigger collide on ddl_command_start when tag in ('DROP TABLE') execute function public.collide()")
+    try:
+        problem = assert_problem(api.get(f"/v1/uploads/{name}", method="DELETE", bearer=bearer("upanna")), 409, "conflict")
+    finally:
+        office.query("drop event trigger collide; drop function public.collide()")
+    assert "still there" in problem["detail"] and len(rows(api, name)) == 2
+
+
 def test_quotas_end_what_would_go_past_them(api):
     assert put(api, "a", b"id\n1\n", who="upsmall").status_code == 201
     assert put(api, "b", b"id\n1\n", who="upsmall").status_code == 201

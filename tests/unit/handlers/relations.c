@@ -118,7 +118,8 @@ static void only_what_the_sql_is_to_blame_for_is_told(void **state)
         enum status status, means;
     } cases[] = {{"42703", STATUS_FAILED, STATUS_INVALID},     {"54001", STATUS_FAILED, STATUS_INVALID},
                  {"57014", STATUS_TIMEOUT, STATUS_TIMEOUT},    {"53200", STATUS_FAILED, STATUS_FAILED},
-                 {"", STATUS_UNAVAILABLE, STATUS_UNAVAILABLE}, {"XX000", STATUS_FAILED, STATUS_FAILED}};
+                 {"", STATUS_UNAVAILABLE, STATUS_UNAVAILABLE}, {"XX000", STATUS_FAILED, STATUS_FAILED},
+                 {"40P01", STATUS_FAILED, STATUS_UNAVAILABLE}};
     const struct sql_checked checked = {.relation_count = 0};
     struct relations_mistake mistake;
     (void)state;

@@ -360,6 +360,43 @@ static void what_is_forgotten_is_asked_anew_and_a_reference_stays_valid(void **s
     dataset_unref(one);
 }
 
+/* The next `times` questions about what has a version fail. The locks that count them are a session's: what fails
+ * undoes none. */
+static void stumble(const char *sqlstate, int times)
+{
+    static int number;
+    char script[1024];
+    number++;
+    snprintf(
+        script, sizeof(script),
+        "create or replace function lake.stumble() returns boolean language plpgsql as $$ declare failed int :="
+        " (select count(*) from pg_locks where locktype = 'advisory' and classid = %d); begin"
+        " if failed < %d then perform pg_advisory_lock(%d, failed); raise exception using errcode = '%s', message ="
+        " 'on purpose'; end if; return true; end $$",
+        number, times, number, sqlstate);
+    warehouse_script(super, script);
+    make(&usual);
+}
+
+static void a_question_that_a_change_overtook_is_asked_again_a_few_times(void **state)
+{
+    static const char *const states[] = {"XX000", "40P01", "42P01", "42703"};
+    stumble("XX000", 0);
+    warehouse_script(super, "alter table sluice.dataset_version rename to real_version; create view "
+                            "sluice.dataset_version as select * from sluice.real_version where lake.stumble(); "
+                            "grant select on sluice.dataset_version to sluice_reader");
+    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+        stumble(states[i], 3);
+        dataset_unref(take("one"));
+        stumble(states[i], 4);
+        assert_int_equal(get(0, "one"), STATUS_FAILED);
+    }
+    stumble("22012", 1);
+    assert_int_equal(get(0, "one"), STATUS_FAILED);
+    warehouse_script(super, "drop view sluice.dataset_version; alter table sluice.real_version rename to "
+                            "dataset_version; drop function lake.stumble()");
+}
+
 /* Its question may have been answered before the change that the failed query saw. */
 static void nobody_joins_a_question_that_was_put_before_something_was_forgotten(void **state)
 {
@@ -569,6 +606,7 @@ int main(void)
         TEST(what_is_not_used_is_no_longer_looked_at),
         TEST(what_is_forgotten_is_asked_anew_and_a_reference_stays_valid),
         TEST(nobody_joins_a_question_that_was_put_before_something_was_forgotten),
+        TEST(a_question_that_a_change_overtook_is_asked_again_a_few_times),
         TEST(the_only_dataset_in_use_is_missed_when_it_goes),
         TEST(memory_is_bounded_however_many_relations_are_asked_for),
         TEST(names_are_split_by_the_schemas_that_a_caller_sees),

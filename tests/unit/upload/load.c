@@ -332,6 +332,28 @@ static void a_session_killed_in_copy_leaves_nothing(void **state)
     lake_script(lake.admin, "drop trigger die on acme_uploads.sales; drop function public.die()");
 }
 
+static void a_load_that_a_change_came_between_says_so_and_leaves_nothing(void **state)
+{
+    static const char *const states[] = {"40P01", "40001", "XX000"};
+    char script[512];
+    (void)state;
+    lake_sales("id,qty\n1,10\n");
+    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+        snprintf(script, sizeof(script),
+                 "create or replace function public.collide() returns trigger language plpgsql as"
+                 " 'begin raise exception using errcode = ''%s'', message = ''on purpose''; end';"
+                 "create or replace trigger collide before insert on acme_uploads.sales for each row execute function "
+                 "public.collide()",
+                 states[i]);
+        lake_script(lake.admin, script);
+        struct trial *trial = trial_new();
+        trial->order.existing = true;
+        trial->order.mode = LOAD_APPEND;
+        refused(trial, "id,qty\n2,20\n", STATUS_CONFLICT, "another change of uploads.sales came in between");
+    }
+    lake_script(lake.admin, "drop trigger collide on acme_uploads.sales; drop function public.collide()");
+}
+
 static void cancel(struct trial *trial)
 {
     atomic_store(&trial->cancelled, true);
@@ -461,6 +483,7 @@ int main(void)
         cmocka_unit_test(two_loads_of_one_name_do_not_mix),
         cmocka_unit_test(a_session_killed_right_before_its_commit_leaves_nothing),
         cmocka_unit_test(a_session_killed_in_copy_leaves_nothing),
+        cmocka_unit_test(a_load_that_a_change_came_between_says_so_and_leaves_nothing),
         cmocka_unit_test(a_load_that_is_told_to_end_leaves_nothing),
         cmocka_unit_test(a_load_that_waits_for_a_lock_ends_when_told),
         cmocka_unit_test(quotas_are_kept),
