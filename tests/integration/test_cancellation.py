@@ -222,7 +222,7 @@ def test_100_clients_who_leave_at_random_moments_leave_nothing_running_and_harm_
             patient.join(60)
         assert took < 0.2 * SLOWNESS, f"{took * 1000:.0f} ms"
         assert not [strange for patient in patients for strange in patient.strange][:3]
-        assert all(patient.answers > 5 / SLOWNESS for patient in patients), [patient.answers for patient in patients]
+        assert all(patient.answers > 5 for patient in patients), [patient.answers for patient in patients]
         for connection in connections:  # those that were closed by half still keep what was sent to them
             connection.close()
         eventually(lambda: watcher() == 0 and one.metrics()["sluice_requests_in_flight"] == 0 and one.metrics()[BUSY] == 0, within=2 * SLOWNESS, says="quiet")
