@@ -76,3 +76,19 @@ enum status file_read_secret(const char *path, struct buffer *out, struct failur
         return failure_set(failure, STATUS_DENIED, "%s is empty; a secret belongs into it", path);
     return STATUS_OK;
 }
+
+bool file_write_all(int fd, struct text bytes)
+{
+    while (bytes.size != 0) {
+        ssize_t written = write(fd, bytes.data, bytes.size);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0) {
+            errno = written == 0 ? ENOSPC : errno;
+            return false;
+        }
+        bytes.data += written;
+        bytes.size -= (size_t)written;
+    }
+    return true;
+}

@@ -2,6 +2,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -109,6 +110,24 @@ static void hexadecimal_is_lower_case(void **state)
     assert_string_equal(out, "009abfff!");
 }
 
+/* Every byte, at every place of a word, with what is left behind the last word. */
+static void hexadecimal_has_two_digits_for_every_byte(void **state)
+{
+    unsigned char bytes[256 + 7];
+    char out[2 * sizeof(bytes) + 1], expected[2 * sizeof(bytes) + 1];
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        bytes[i] = (unsigned char)i;
+        snprintf(expected + 2 * i, 3, "%02x", bytes[i]);
+    }
+    for (size_t from = 0; from < 4; from++)
+        for (size_t size = 0; from + size <= sizeof(bytes); size++) {
+            memset(out, '!', sizeof(out));
+            encoding_hex(bytes + from, size, out);
+            assert_memory_equal(out, expected + 2 * from, 2 * size);
+            assert_int_equal(out[2 * size], '!');
+        }
+}
+
 static void hexadecimal_is_read_back_in_its_one_spelling(void **state)
 {
     static const char *const wrong[] = {"009aBfff", "009abfFF", "009abf f", "009abfg0", "x09abfff", "009abf-1"};
@@ -180,6 +199,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(other_base64_is_refused_and_the_buffer_unchanged, set_up, tear_down),
         cmocka_unit_test_setup_teardown(decoding_past_the_ceiling_is_refused, set_up, tear_down),
         cmocka_unit_test(hexadecimal_is_lower_case),
+        cmocka_unit_test(hexadecimal_has_two_digits_for_every_byte),
         cmocka_unit_test(hexadecimal_is_read_back_in_its_one_spelling),
         cmocka_unit_test(percent_encoding_is_decoded_once),
         cmocka_unit_test(broken_escapes_and_nul_are_refused),

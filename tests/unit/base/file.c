@@ -190,10 +190,54 @@ static int remove_folder(void **state)
     return rmdir(folder);
 }
 
+static void all_is_written_or_it_is_told_why_not(void **state)
+{
+    write_file(TEXT(""), 0600);
+    int fd = open(path, O_WRONLY | O_APPEND);
+    assert_true(file_write_all(fd, TEXT("one ")));
+    assert_true(file_write_all(fd, TEXT("")));
+    assert_true(file_write_all(fd, TEXT("two")));
+    close(fd);
+    assert_int_equal(file_read(path, &buffer, &failure), STATUS_OK);
+    assert_true(text_equal(buffer_text(&buffer), TEXT("one two")));
+    fd = open("/dev/full", O_WRONLY);
+    assert_false(file_write_all(fd, TEXT("one")));
+    assert_int_equal(errno, ENOSPC);
+    close(fd);
+    assert_false(file_write_all(-1, TEXT("one")));
+    assert_int_equal(errno, EBADF);
+}
+
+/* A pipe takes what it has room for: the rest follows when somebody reads. */
+static void what_is_written_piece_by_piece_is_whole(void **state)
+{
+    static char sent[1 << 18], got[1 << 18];
+    int ends[2], status;
+    assert_int_equal(pipe(ends), 0);
+    for (size_t i = 0; i < sizeof(sent); i++)
+        sent[i] = (char)(i * 7 % 251);
+    pid_t child = fork();
+    if (child == 0) {
+        close(ends[0]);
+        _exit(file_write_all(ends[1], text_of(sent, sizeof(sent))) ? 0 : 1);
+    }
+    close(ends[1]);
+    size_t size = 0;
+    for (ssize_t more; (more = read(ends[0], got + size, 1000)) > 0;)
+        size += (size_t)more;
+    close(ends[0]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_int_equal(size, sizeof(sent));
+    assert_memory_equal(sent, got, sizeof(sent));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_file_is_read_whole_with_nul_and_line_ends, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(all_is_written_or_it_is_told_why_not, set_up, tear_down),
+        cmocka_unit_test(what_is_written_piece_by_piece_is_whole),
         cmocka_unit_test_setup_teardown(an_empty_file_is_no_failure, set_up, tear_down),
         cmocka_unit_test_setup_teardown(exactly_the_ceiling_is_read_and_one_byte_more_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_not_there_is_named, set_up, tear_down),
