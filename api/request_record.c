@@ -116,23 +116,24 @@ enum stage_verdict request_record_intent(struct request *request)
         return STAGE_NEXT;
     digest_sql(request);
     fill_asked(request, &record);
-    audit_log_append(log, AUDIT_INTENT, &record);
+    if (!audit_log_append(log, writes ? AUDIT_INTENT : AUDIT_READ_INTENT, &record))
+        return refuse(request);
     request->record.intended = true;
     if (!writes)
         return STAGE_NEXT;
-    audit_log_wait(log, &request->record.wait, AUDIT_DURABLE, on_intent);
+    audit_log_wait(log, &request->record.wait, true, AUDIT_DURABLE, on_intent);
     return STAGE_WAIT;
 }
 
 /* --- answer --- */
 
-static void tell_answer(struct request *request, enum audit_kind kind)
+static bool tell_answer(struct request *request, enum audit_kind kind)
 {
     struct audit_record record = {0};
     size_t length = request->h2o->res.content_length;
     fill_answered(request, clock_monotonic_us() - request->started_us, length != SIZE_MAX ? length : 0, &record);
-    audit_log_append(request->worker->audit, kind, &record);
     request->record.told = true;
+    return audit_log_append(request->worker->audit, kind, &record);
 }
 
 /* What was carried out stays so, whatever its caller hears: its outcome is told, now or when the disk takes it. */
@@ -160,17 +161,16 @@ void request_record_answer(struct request *request, bool whole, void (*release)(
         release(request);
         return;
     }
-    bool written_to = request->record.intended && is_write(request);
+    bool written_to = request->record.intended && is_write(request), appended = true;
     if (whole) {
-        tell_answer(request, AUDIT_ANSWER);
+        appended = tell_answer(request, written_to ? AUDIT_ANSWER : AUDIT_READ_ANSWER);
     } else if (!request->record.intended) {
         struct audit_record record = {0};
         fill_asked(request, &record);
-        audit_log_append(log, AUDIT_INTENT, &record);
-        request->record.intended = true;
+        request->record.intended = appended = audit_log_append(log, AUDIT_READ_INTENT, &record);
     }
     request->record.release = release;
-    audit_log_wait(log, &request->record.wait, written_to ? AUDIT_DURABLE : AUDIT_WRITTEN, on_answer);
+    audit_log_wait(log, &request->record.wait, appended, written_to ? AUDIT_DURABLE : AUDIT_WRITTEN, on_answer);
 }
 
 /* --- end --- */

@@ -14,6 +14,7 @@
 #include "audit/keeper_private.h"
 #include "audit/recover_private.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 
 #define LIST_AGAIN_US 60000000 /* at the latest */
@@ -149,23 +150,6 @@ static bool cut_off(struct keeper *keeper)
     return true;
 }
 
-static bool write_all(struct keeper *keeper, struct text text)
-{
-    while (text.size != 0) {
-        ssize_t written = write(keeper->own_fd, text.data, text.size);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0) {
-            errno = written == 0 ? ENOSPC : errno;
-            return false;
-        }
-        keeper->own_torn = true;
-        text.data += written;
-        text.size -= (size_t)written;
-    }
-    return fdatasync(keeper->own_fd) == 0;
-}
-
 bool keeper_write(struct keeper *keeper, const struct chain_head *head, struct buffer *lines)
 {
     if (lines->failed) {
@@ -174,9 +158,9 @@ bool keeper_write(struct keeper *keeper, const struct chain_head *head, struct b
     }
     if (!cut_off(keeper))
         return false;
-    if (!write_all(keeper, buffer_text(lines))) {
+    keeper->own_torn = true;
+    if (!file_write_all(keeper->own_fd, buffer_text(lines)) || fdatasync(keeper->own_fd) != 0) {
         int error = errno;
-        keeper->own_torn = true;
         (void)cut_off(keeper); /* else the next time */
         errno = error;
         return false;
@@ -321,7 +305,7 @@ enum status keeper_create(const struct keeper_options *options, struct keeper **
     buffer_init(&keeper->batch, KEEPER_BATCH_BYTES + 4 * CHAIN_LINE_MAX);
     keeper->anchored = calloc(options->log_count + 1, sizeof(*keeper->anchored));
     keeper->heads = calloc(options->log_count + 1, sizeof(*keeper->heads));
-    keeper->window = malloc(KEEPER_BATCH_BYTES + CHAIN_LINE_MAX);
+    keeper->window = malloc(KEEPER_WINDOW);
     enum status status = keeper->anchored != NULL && keeper->heads != NULL && keeper->window != NULL
                              ? begin(keeper, failure)
                              : failure_set(failure, STATUS_FAILED, "out of memory");

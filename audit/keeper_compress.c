@@ -8,6 +8,7 @@
 #include <zstd.h>
 
 #include "audit/keeper_private.h"
+#include "base/file.h"
 
 /* Records are alike but for their hashes and numbers: the higher levels look longer and find less (67 MB of them: level
  * 3 231 ms and 13.1 %, level 1 83 ms and 11.1 %, level -1 57 ms and 20.2 %). */
@@ -23,22 +24,6 @@ struct packing {
     char *plain, *packed; /* PIECE bytes each */
 };
 
-static bool write_all(int fd, const char *bytes, size_t size)
-{
-    while (size != 0) {
-        ssize_t written = write(fd, bytes, size);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0) {
-            errno = written == 0 ? ENOSPC : errno;
-            return false;
-        }
-        bytes += written;
-        size -= (size_t)written;
-    }
-    return true;
-}
-
 static bool pack_piece(struct packing *packing, size_t size, ZSTD_EndDirective mode)
 {
     ZSTD_inBuffer in = {packing->plain, size, 0};
@@ -50,7 +35,7 @@ static bool pack_piece(struct packing *packing, size_t size, ZSTD_EndDirective m
             errno = ENOMEM;
             return false;
         }
-        if (!write_all(packing->to, packing->packed, out.pos))
+        if (!file_write_all(packing->to, text_of(packing->packed, out.pos)))
             return false;
     } while (mode == ZSTD_e_end ? left != 0 : in.pos != in.size);
     return true;

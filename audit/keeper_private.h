@@ -10,6 +10,7 @@
 #define KEEPER_TICK_MS 200
 #define KEEPER_BATCH_RECORDS 1000
 #define KEEPER_BATCH_BYTES ((size_t)1 << 20)
+#define KEEPER_WINDOW ((size_t)512 << 10) /* of a plain file, at once; more than CHAIN_LINE_MAX */
 
 /* How far a chain of this instance has come into the database. */
 struct keeper_chain {
@@ -58,7 +59,8 @@ struct keeper {
     size_t chain_count;
     int64_t chains_listed_us; /* the list that they were taken from */
     struct buffer batch;
-    char *window; /* KEEPER_BATCH_BYTES + CHAIN_LINE_MAX bytes of a plain file */
+    char *window;               /* KEEPER_WINDOW bytes of a plain file */
+    int64_t looked_us, used_us; /* how busy the workers were until then: wall clock's and processor's time */
     /* Anchors. */
     struct keeper_anchored *anchored; /* by log; the last one is our own */
     struct chain_head *heads;         /* the same, as they are now */

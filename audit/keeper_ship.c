@@ -4,14 +4,17 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "audit/keeper_private.h"
 #include "audit/line.h"
 
-/* Of a chain in one turn, and so 10,000 records a second: the database and the processor are the requests' first. What
- * comes faster for a while is shipped afterwards. */
-#define BATCHES_EACH 2
+/* Records of a chain in one turn, and so 2,500 or 20,000 a second: while the workers are busy the processor and the
+ * database are the requests' first (a record costs PostgreSQL what two cached answers cost us), and what comes faster
+ * is shipped afterwards. */
+enum { PACE_BUSY = 500, PACE_IDLE = 4000 };
+#define BUSY_PERCENT 50 /* of the workers' time */
 
 /* --- chains --- */
 
@@ -223,7 +226,7 @@ struct batch {
     struct keeper *keeper;
     struct keeper_chain *chain;
     uint64_t limit; /* number of the last record that may go */
-    size_t records;
+    size_t records, most;
     uint64_t at;      /* number of the last line that was looked at */
     uint64_t seq;     /* of the last one in it */
     bool full, ended; /* no more goes in; the chain's or the segment's last record was seen */
@@ -258,6 +261,24 @@ static bool is_record(struct text line, struct chain_head *head, struct text *ev
            line_text(line, "event", event);
 }
 
+static int64_t cpu_us(clockid_t clock)
+{
+    struct timespec time;
+    clock_gettime(clock, &time);
+    return (int64_t)time.tv_sec * 1000000 + time.tv_nsec / 1000;
+}
+
+/* The process's time since the last look, without our own. */
+static bool are_workers_busy(struct keeper *keeper)
+{
+    int64_t now = keeper_now_us(), used = cpu_us(CLOCK_PROCESS_CPUTIME_ID) - cpu_us(CLOCK_THREAD_CPUTIME_ID);
+    int64_t whole = (now - keeper->looked_us) * (int64_t)keeper->options.log_count;
+    bool busy = keeper->looked_us != 0 && (used - keeper->used_us) * 100 > whole * BUSY_PERCENT;
+    keeper->looked_us = now;
+    keeper->used_us = used;
+    return busy;
+}
+
 /* False: not this one, nor what follows. */
 static bool take(struct batch *batch, struct text line)
 {
@@ -276,7 +297,7 @@ static bool take(struct batch *batch, struct text line)
                     batch->chain->name, (unsigned long long)(batch->seq != 0 ? batch->seq : batch->chain->shipped));
         return false;
     }
-    size_t most = batch->chain->single ? 1 : KEEPER_BATCH_RECORDS;
+    size_t most = batch->chain->single ? 1 : batch->most;
     if (batch->records == most || keeper->batch.size + line.size > KEEPER_BATCH_BYTES) {
         batch->full = true;
         return false;
@@ -297,7 +318,7 @@ static bool take(struct batch *batch, struct text line)
 static void gather_plain(struct batch *batch, uint64_t *next)
 {
     struct keeper *keeper = batch->keeper;
-    ssize_t got = pread(batch->chain->fd, keeper->window, KEEPER_BATCH_BYTES + CHAIN_LINE_MAX, (off_t)*next);
+    ssize_t got = pread(batch->chain->fd, keeper->window, KEEPER_WINDOW, (off_t)*next);
     struct text rest = text_of(keeper->window, got > 0 ? (size_t)got : 0);
     while (rest.size != 0 && !batch->ended && !batch->closes) {
         const char *end = memchr(rest.data, '\n', rest.size);
@@ -314,7 +335,7 @@ static void gather_packed(struct batch *batch)
 {
     struct text line;
     uint64_t offset;
-    while (!batch->ended && !batch->closes && batch->records < KEEPER_BATCH_RECORDS &&
+    while (!batch->ended && !batch->closes && batch->records < batch->most &&
            batch->keeper->batch.size < KEEPER_BATCH_BYTES - CHAIN_LINE_MAX) {
         enum status status = segment_next(batch->chain->reader, &line, &offset, NULL);
         if (status != STATUS_OK || line.data[line.size - 1] != '\n') {
@@ -373,9 +394,9 @@ static bool send(struct keeper *keeper, struct batch *batch)
 }
 
 /* True: there is more of it. */
-static bool ship_some(struct keeper *keeper, struct keeper_chain *chain)
+static bool ship_some(struct keeper *keeper, struct keeper_chain *chain, size_t most)
 {
-    struct batch batch = {.keeper = keeper, .chain = chain, .limit = last_written(keeper, chain)};
+    struct batch batch = {.keeper = keeper, .chain = chain, .limit = last_written(keeper, chain), .most = most};
     bool was_open = chain->number != 0;
     if (batch.limit <= chain->shipped || (batch.limit == UINT64_MAX && is_anothers(keeper, chain)))
         return false;
@@ -417,13 +438,15 @@ void keeper_ship(struct keeper *keeper)
     if ((keeper->chains_listed_us != keeper->listed_us && !gather_chains(keeper)) || !ask(keeper))
         return;
     keeper->chains_listed_us = keeper->listed_us;
+    uint64_t pace = are_workers_busy(keeper) ? PACE_BUSY : PACE_IDLE;
     for (size_t i = 0; i < keeper->chain_count && keeper->session != NULL; i++) {
         struct keeper_chain *chain = &keeper->chains[i];
         bool again = !chain->ended && !chain->broken;
-        /* One by one a batch is as many batches. */
-        for (int batches = 0; again && batches < BATCHES_EACH * (chain->single ? KEEPER_BATCH_RECORDS : 1) &&
-                              !keeper_is_stopping(keeper);
-             batches++)
-            again = ship_some(keeper, chain) && keeper->session != NULL;
+        uint64_t until = chain->shipped + pace;
+        while (again && chain->shipped < until && !keeper_is_stopping(keeper)) {
+            uint64_t left = until - chain->shipped;
+            again = ship_some(keeper, chain, left < KEEPER_BATCH_RECORDS ? left : KEEPER_BATCH_RECORDS) &&
+                    keeper->session != NULL;
+        }
     }
 }

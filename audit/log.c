@@ -37,8 +37,8 @@ void audit_options_set(struct audit_options *options, struct text secret)
 
 /* --- lines --- */
 
-/* The line that began at `start` counts, or it never was. */
-static void end_line(struct audit_log *log, size_t start, bool tells_what_was)
+/* The line that began at `start` counts; false: it found no room, and never was. */
+static bool end_line(struct audit_log *log, size_t start, bool tells_what_was)
 {
     log->appended++;
     if (!chain_seal(&log->head, &log->options->key, &log->lines, start)) {
@@ -46,20 +46,21 @@ static void end_line(struct audit_log *log, size_t start, bool tells_what_was)
         log->lines.failed = false;
         log->dropped++;
         log->statistics.dropped++;
-        return;
+        return false;
     }
     buffer_append_char(&log->kept, tells_what_was ? 'k' : 'd');
     log->statistics.records++;
+    return true;
 }
 
-void log_append_event(struct audit_log *log, const char *event, void (*append)(struct audit_log *log))
+bool log_append_event(struct audit_log *log, const char *event, void (*append)(struct audit_log *log))
 {
     size_t start = log->lines.size;
     chain_begin_line(&log->head, &log->lines);
     entry_append_event(&log->lines, clock_wall_us(), event);
     if (append != NULL)
         append(log);
-    end_line(log, start, true);
+    return end_line(log, start, true);
 }
 
 static void append_gap(struct audit_log *log)
@@ -90,12 +91,20 @@ static struct text pseudonym_of(struct audit_log *log, const struct audit_record
     return text_of(memo->pseudonym, sizeof(memo->pseudonym));
 }
 
-void audit_log_append(struct audit_log *log, enum audit_kind kind, const struct audit_record *record)
+/* A full disk takes nothing back of what its caller learns at once. */
+static bool is_kept(const struct audit_log *log, enum audit_kind kind)
+{
+    if (kind == AUDIT_READ_INTENT || kind == AUDIT_READ_ANSWER)
+        return audit_log_accepts(log);
+    return kind == AUDIT_OUTCOME || kind == AUDIT_INCOMPLETE;
+}
+
+bool audit_log_append(struct audit_log *log, enum audit_kind kind, const struct audit_record *record)
 {
     size_t start = log->lines.size;
     struct text subject = kind == AUDIT_INCOMPLETE ? TEXT_NONE : pseudonym_of(log, record);
     chain_begin_line(&log->head, &log->lines);
-    if (kind == AUDIT_INTENT) {
+    if (kind == AUDIT_INTENT || kind == AUDIT_READ_INTENT) {
         entry_append_intent(&log->lines, record, subject, log->options->address);
     } else if (kind == AUDIT_INCOMPLETE) {
         entry_append_event(&log->lines, clock_wall_us(), "incomplete");
@@ -104,8 +113,9 @@ void audit_log_append(struct audit_log *log, enum audit_kind kind, const struct 
     } else {
         entry_append_request(&log->lines, record, subject, log->options->address);
     }
-    end_line(log, start, kind == AUDIT_OUTCOME || kind == AUDIT_INCOMPLETE);
+    bool has_room = end_line(log, start, is_kept(log, kind));
     loop_hook_request(log->loop, &log->hook);
+    return has_room || log->options->on_full == AUDIT_CONTINUE;
 }
 
 /* --- who waits --- */
@@ -124,17 +134,45 @@ static struct log_waits *waits_of(struct audit_log *log, enum audit_reached reac
     return reached == AUDIT_WRITTEN ? &log->for_written : &log->for_durable;
 }
 
-void audit_log_wait(struct audit_log *log, struct audit_wait *wait, enum audit_reached reached,
-                    void (*on_reached)(struct audit_wait *wait, bool there))
+/* It works, or it is the sync alone that does not. */
+static bool takes_writes(const struct audit_log *log)
 {
-    struct log_waits *waits = waits_of(log, reached);
-    *wait = (struct audit_wait){waits->last, NULL, log, log->appended, reached, on_reached};
+    return !log->failing || log->undurable;
+}
+
+static bool is_time_to_write(const struct audit_log *log)
+{
+    return log->lines.size >= LOG_WRITE_BYTES && takes_writes(log);
+}
+
+static void begin_wait(struct audit_wait *wait)
+{
+    struct audit_log *log = wait->log;
+    struct log_waits *waits = waits_of(log, wait->reached);
+    wait->previous = waits->last;
     *(waits->last != NULL ? &waits->last->next : &waits->first) = wait;
     waits->last = wait;
-    if (reached == AUDIT_WRITTEN && ++log->waiting >= LOG_WAITING && !log->turning)
+    loop_hook_request(log->loop, &log->hook);
+}
+
+void audit_log_wait(struct audit_log *log, struct audit_wait *wait, bool appended, enum audit_reached reached,
+                    void (*on_reached)(struct audit_wait *wait, bool there))
+{
+    /* Whatever becomes of the write: what is kept in the tail was decided when it was appended. */
+    bool there = appended && reached == AUDIT_WRITTEN && audit_log_accepts(log), lost = !appended;
+    if (is_time_to_write(log) && !log->turning) {
         end_turn(log);
+        lost = lost || !audit_log_accepts(log); /* rolled back, before anybody stood in the list */
+    }
+    *wait = (struct audit_wait){.position = log->appended,
+                                .reached = reached,
+                                .lost = lost && !there,
+                                .log = there ? NULL : log,
+                                .on_reached = on_reached};
+    if (there)
+        on_reached(wait, true);
     else
-        loop_hook_request(log->loop, &log->hook);
+        begin_wait(wait);
 }
 
 void audit_log_leave(struct audit_wait *wait)
@@ -149,7 +187,7 @@ static void resolve(struct log_waits *waits, uint64_t position, bool there)
     struct audit_wait *wait;
     while ((wait = waits->first) != NULL && wait->position <= position) {
         unlink_wait(waits, wait);
-        wait->on_reached(wait, there);
+        wait->on_reached(wait, there && !wait->lost);
     }
 }
 
@@ -167,8 +205,8 @@ static void roll_back(struct audit_log *log)
 {
     struct buffer lines = log->lines, kept = log->kept;
     size_t at = 0;
-    buffer_init(&log->lines, LOG_BUFFER);
-    buffer_init(&log->kept, LOG_BUFFER);
+    tail_begin_other(&log->tail, &log->lines);
+    buffer_init(&log->kept, TAIL_HALF);
     log->head = log->on_file;
     for (size_t i = 0; i < kept.size; i++) {
         const char *end = memchr(lines.data + at, '\n', lines.size - at);
@@ -185,8 +223,18 @@ static void roll_back(struct audit_log *log)
         }
         at += size;
     }
-    buffer_free(&lines);
+    tail_switch(&log->tail);
     buffer_free(&kept);
+}
+
+/* Until the next try: nothing goes out, or all of it. */
+static void resolve_without_writing(struct audit_log *log, bool refuse)
+{
+    uint64_t position = log->appended;
+    if (refuse)
+        roll_back(log);
+    resolve(&log->for_written, position, !refuse);
+    resolve(&log->for_durable, position, !refuse);
 }
 
 static void on_retry(struct loop_timer *timer);
@@ -194,17 +242,13 @@ static void on_retry(struct loop_timer *timer);
 static void fail(struct audit_log *log, int error)
 {
     bool refuse = log->options->on_full == AUDIT_REFUSE;
-    uint64_t position = log->appended;
     if (!log->failing)
         log_event(LOG_ERROR, "audit_failed", "the audit log cannot be written in %s: %s; %s", log->options->folder,
                   strerror(error), refuse ? "requests are refused until it can" : "requests are served, records wait");
     log->failing = log->statistics.failing = true;
     log->statistics.failures++;
     loop_timer_start(log->loop, &log->retry, LOG_RETRY_MS, on_retry);
-    if (refuse)
-        roll_back(log);
-    resolve(&log->for_written, position, !refuse);
-    resolve(&log->for_durable, position, !refuse);
+    resolve_without_writing(log, refuse);
 }
 
 /* --- a turn's end --- */
@@ -256,9 +300,8 @@ void log_sync(struct audit_log *log)
 static void tell_gap(struct audit_log *log)
 {
     uint64_t dropped = log->dropped, refused = log->refused;
-    size_t lines = log->kept.size;
-    log_append_event(log, "gap", append_gap);
-    if (log->kept.size == lines) {
+    if (!log_append_event(log, "gap", append_gap)) {
+        log->statistics.dropped--;
         log->dropped = dropped;
         log->refused = refused;
     }
@@ -276,17 +319,18 @@ static bool flush(struct audit_log *log)
     if (log->failing)
         log_event(LOG_WARNING, "audit_works_again", "the audit log in %s can be written again", log->options->folder);
     log->failing = log->statistics.failing = false;
+    if (log->dropped != 0 || log->refused != 0) {
+        tell_gap(log);
+        loop_hook_request(log->loop, &log->hook);
+    }
     return true;
 }
 
 static void write_and_resolve(struct audit_log *log)
 {
-    if (log->failing && log->options->on_full == AUDIT_REFUSE) {
-        /* Until the next try: nothing goes out. */
-        uint64_t position = log->appended;
-        roll_back(log);
-        resolve(&log->for_written, position, false);
-        resolve(&log->for_durable, position, false);
+    bool refuse = log->failing && log->options->on_full == AUDIT_REFUSE;
+    if (refuse || !takes_writes(log)) {
+        resolve_without_writing(log, refuse);
         return;
     }
     if (!flush(log)) {
@@ -305,14 +349,24 @@ static void write_and_resolve(struct audit_log *log)
 static void end_turn(struct audit_log *log)
 {
     log->turning = true;
-    log->waiting = 0;
     write_and_resolve(log);
     log->turning = false;
 }
 
+static void on_soon(struct loop_timer *timer)
+{
+    struct audit_log *log = (struct audit_log *)((char *)timer - offsetof(struct audit_log, soon));
+    if (log->lines.size != 0 && takes_writes(log))
+        end_turn(log);
+}
+
 static void on_turn_end(struct loop_hook *hook)
 {
-    end_turn(log_of_hook(hook));
+    struct audit_log *log = log_of_hook(hook);
+    if (log->for_written.first != NULL || log->for_durable.first != NULL || is_time_to_write(log))
+        end_turn(log);
+    else if (log->soon.loop == NULL)
+        loop_timer_start(log->loop, &log->soon, LOG_WRITE_MS, on_soon);
 }
 
 static void on_retry(struct loop_timer *timer)
@@ -327,7 +381,7 @@ static void on_retry(struct loop_timer *timer)
 static void on_age(struct loop_timer *timer)
 {
     struct audit_log *log = (struct audit_log *)((char *)timer - offsetof(struct audit_log, age));
-    loop_hook_request(log->loop, &log->hook);
+    end_turn(log);
     loop_timer_start(log->loop, timer, log->options->segment_age_ms, on_age);
 }
 
@@ -358,6 +412,12 @@ static enum status begin(struct audit_log *log, struct failure *failure)
     if (!log_file_create(log))
         return failure_set(failure, STATUS_FAILED, "audit.folder: cannot make a file in %s: %s", options->folder,
                            strerror(errno));
+    if (!tail_create(&log->tail, log->folder_fd, log->segment.chain))
+        return failure_set(failure, STATUS_FAILED,
+                           "audit.folder: cannot make %s/%s.tail: %s; it needs %zu MB for each worker, on a file "
+                           "system that lets files be mapped shared",
+                           options->folder, log->segment.chain, strerror(errno), 2 * TAIL_HALF >> 20);
+    tail_begin(&log->tail, &log->lines);
     log_append_event(log, "begin", append_begin);
     if (!log_file_write(log) || (errno = sync_now(log)) != 0 || fsync(log->folder_fd) != 0)
         return failure_set(failure, STATUS_FAILED, "audit.folder: cannot write in %s: %s", options->folder,
@@ -378,8 +438,7 @@ enum status audit_log_open(struct loop *loop, const struct audit_options *option
     log->options = options;
     log->folder_fd = -1;
     log->hook.on_turn_end = on_turn_end;
-    buffer_init(&log->lines, LOG_BUFFER);
-    buffer_init(&log->kept, LOG_BUFFER);
+    buffer_init(&log->kept, TAIL_HALF);
     log->segment.number = 1;
     snprintf(log->segment.chain, sizeof(log->segment.chain), "%s-%s-w%u", options->instance, options->started, index);
     enum status status = begin(log, failure);
@@ -395,6 +454,17 @@ static void append_end(struct audit_log *log)
     entry_append_number(&log->lines, "segment", log->segment.number);
 }
 
+/* What is left goes first: a tail that is full has no room for the end. */
+static bool write_end(struct audit_log *log)
+{
+    if (log->lines.size != 0 && !log_file_write(log))
+        return false;
+    if (log->dropped != 0 || log->refused != 0)
+        tell_gap(log);
+    log_append_event(log, "end", append_end);
+    return log_file_write(log);
+}
+
 void audit_log_close(struct audit_log *log)
 {
     if (log == NULL)
@@ -405,24 +475,26 @@ void audit_log_close(struct audit_log *log)
     }
     /* Only now: what was delivered may have asked for them. */
     loop_hook_cancel(log->loop, &log->hook);
+    loop_timer_stop(&log->soon);
     loop_timer_stop(&log->retry);
     loop_timer_stop(&log->age);
     if (log->file != NULL) {
-        log_append_event(log, "end", append_end);
-        if (!log_file_write(log) || (errno = sync_now(log)) != 0)
+        if (write_end(log) && (errno = sync_now(log)) == 0)
+            tail_remove(log->folder_fd, log->segment.chain);
+        else
             log_event(LOG_ERROR, "audit_failed", "the end of the audit log cannot be written: %s", strerror(errno));
         audit_sync_drop(log->options->sync, log->file);
     }
     if (log->folder_fd >= 0)
         close(log->folder_fd);
-    buffer_free(&log->lines);
+    tail_close(&log->tail);
     buffer_free(&log->kept);
     free(log);
 }
 
 bool audit_log_has(const struct audit_log *log, const struct audit_wait *wait)
 {
-    return wait->position <= log->written;
+    return wait->position <= log->written && !wait->lost;
 }
 
 bool audit_log_accepts(const struct audit_log *log)

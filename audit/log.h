@@ -1,6 +1,7 @@
-/* A worker's audit log: records gather in a buffer and are written once a loop turn, before the answers that wait for
- * them go out; where a write must be on disk first, the sync thread calls fdatasync for all of them together. Belongs
- * to its worker's loop. A chain a worker, in segments that are rotated by size and age. */
+/* A worker's audit log: records gather in a tail that outlives the process (audit/tail.h), so that answers wait for
+ * nothing, and are written to the segment many at once; where a write must be on disk first, the sync thread calls
+ * fdatasync for all of them together. Belongs to its worker's loop. A chain a worker, in segments that are rotated by
+ * size and age. */
 #ifndef SLUICE_AUDIT_LOG_H
 #define SLUICE_AUDIT_LOG_H
 
@@ -39,25 +40,30 @@ enum status audit_log_open(struct loop *loop, const struct audit_options *option
 void audit_log_close(struct audit_log *log);
 
 enum audit_kind {
-    AUDIT_INTENT,    /* what is about to be done */
-    AUDIT_ANSWER,    /* the "request" record of an answer that goes out when it is there, and does not when it is not */
-    AUDIT_OUTCOME,   /* the "request" record of what has happened already: kept until a full disk takes it */
-    AUDIT_INCOMPLETE /* as AUDIT_OUTCOME: the answer of a "request" record did not reach its client */
+    AUDIT_INTENT,      /* what is about to be written, when this is on disk; else it is not, nor is this kept */
+    AUDIT_ANSWER,      /* the "request" record of a write's answer, which goes out or not in the same way */
+    AUDIT_READ_INTENT, /* what is about to be read, and the "request" record of its answer: the caller waits for */
+    AUDIT_READ_ANSWER, /* AUDIT_WRITTEN. Kept as AUDIT_OUTCOME is, but for those that come while nothing is accepted */
+    AUDIT_OUTCOME,     /* the "request" record of what has happened already: kept until a full disk takes it */
+    AUDIT_INCOMPLETE   /* as AUDIT_OUTCOME: the answer of a "request" record did not reach its client */
 };
-/* Formats and seals now, writes at the turn's end. */
-void audit_log_append(struct audit_log *log, enum audit_kind kind, const struct audit_record *record);
+/* Formats and seals now. Written within LOG_WRITE_MS (audit/log_private.h). False, with AUDIT_REFUSE only: it found no
+ * room in a tail that many have filled within one turn; what it tells of must not happen. */
+bool audit_log_append(struct audit_log *log, enum audit_kind kind, const struct audit_record *record);
 
-enum audit_reached { AUDIT_WRITTEN /* in the kernel */, AUDIT_DURABLE /* on disk */ };
+enum audit_reached { AUDIT_WRITTEN /* in the kernel: the tail */, AUDIT_DURABLE /* in the segment, on disk */ };
 struct audit_wait { /* inside its owner's structure; zero it before first use */
     struct audit_wait *previous, *next;
     struct audit_log *log; /* NULL while not waiting */
     uint64_t position;
     enum audit_reached reached;
+    bool lost;                                               /* the record is not there, whatever is written later */
     void (*on_reached)(struct audit_wait *wait, bool there); /* may free its owner */
 };
-/* Calls back, also from within the call, when all that was appended so far is there; `there` false: the disk took it
- * not, and what waits must not happen. With AUDIT_CONTINUE it is always true. */
-void audit_log_wait(struct audit_log *log, struct audit_wait *wait, enum audit_reached reached,
+/* Calls back when all that was appended so far is there; from within the call where it is already. `appended`: what
+ * audit_log_append said of the record that matters. `there` false, never from within the call: it was false, or the
+ * disk took it not; what waits must not happen. With AUDIT_CONTINUE it is always true. */
+void audit_log_wait(struct audit_log *log, struct audit_wait *wait, bool appended, enum audit_reached reached,
                     void (*on_reached)(struct audit_wait *wait, bool there));
 /* No callback comes after this. Harmless when not waiting. */
 void audit_log_leave(struct audit_wait *wait);

@@ -4,6 +4,7 @@
 
 #include "audit/log_private.h"
 #include "base/encoding.h"
+#include "base/file.h"
 #include "base/log.h"
 
 #define ROTATE_RETRY_MS 5000
@@ -61,24 +62,6 @@ static bool cut_off(struct audit_log *log)
     return true;
 }
 
-static bool write_all(struct audit_log *log, struct text text)
-{
-    while (text.size != 0) {
-        ssize_t written = write(log->file->fd, text.data, text.size);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0) {
-            errno = written == 0 ? ENOSPC : errno;
-            return false;
-        }
-        log->torn = true;
-        text.data += written;
-        text.size -= (size_t)written;
-    }
-    log->torn = false;
-    return true;
-}
-
 static void publish(struct audit_log *log)
 {
     struct log_published *published = &log->published;
@@ -111,13 +94,15 @@ bool log_file_write(struct audit_log *log)
 {
     if (!cut_off(log))
         return false;
-    if (!write_all(log, buffer_text(&log->lines))) {
+    log->torn = true;
+    if (!file_write_all(log->file->fd, buffer_text(&log->lines))) {
         int error = errno;
         if (!cut_off(log))
             log_event(LOG_ERROR, "audit_cut_failed", "part of an audit record cannot be cut off; tried again");
         errno = error;
         return false;
     }
+    log->torn = false;
     log->size += log->lines.size;
     log->statistics.writes++;
     log->statistics.bytes += log->lines.size;

@@ -9,8 +9,10 @@
 
 #include "audit/entry.h"
 #include "audit/recover_private.h"
+#include "audit/tail.h"
 #include "base/clock.h"
 #include "base/encoding.h"
+#include "base/file.h"
 
 #define LINES_CEILING ((size_t)1 << 20)
 #define COMPRESSED_TO 10                /* times: what records come to */
@@ -25,6 +27,7 @@ struct patient {
     struct segment_name segment;
     char name[SEGMENT_NAME_MAX];
     struct recover_reading reading;
+    struct buffer tail; /* of the dead process: both halves, or nothing */
     struct buffer lines;
 };
 
@@ -36,18 +39,10 @@ static enum status fail(const struct patient *patient, const char *what, struct 
 
 static enum status flush(struct patient *patient, struct failure *failure)
 {
-    struct text rest = buffer_text(&patient->lines);
     if (patient->lines.failed)
         return failure_set(failure, STATUS_FAILED, "out of memory");
-    while (rest.size != 0) {
-        ssize_t written = write(patient->fd, rest.data, rest.size);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            return fail(patient, "write to", failure);
-        rest.data += written;
-        rest.size -= (size_t)written;
-    }
+    if (!file_write_all(patient->fd, buffer_text(&patient->lines)))
+        return fail(patient, "write to", failure);
     buffer_clear(&patient->lines);
     return STATUS_OK;
 }
@@ -123,22 +118,65 @@ static enum status begin_next(struct patient *patient, struct failure *failure)
     return patient->fd < 0 ? fail(patient, "make", failure) : STATUS_OK;
 }
 
-static enum status write_rest(struct patient *patient, uint64_t torn, struct failure *failure)
+/* A segment's "close" may come out of the tail, and what follows it in the next segment. */
+static enum status begin_next_if_closed(struct patient *patient, struct failure *failure)
+{
+    if (patient->reading.last != RECOVER_CLOSE || patient->reading.lines == 0)
+        return STATUS_OK;
+    enum status status = flush(patient, failure);
+    if (status == STATUS_OK)
+        status = begin_next(patient, failure);
+    patient->reading.lines = 0;
+    return status;
+}
+
+/* What the process had sealed and not written. */
+static enum status write_tail(struct patient *patient, struct failure *failure)
 {
     enum status status = STATUS_OK;
-    bool needs_first = patient->reading.lines == 0;
-    if (torn != 0 && ftruncate(patient->fd, (off_t)patient->reading.good_size) != 0)
-        return fail(patient, "cut the torn end off", failure);
-    if (patient->reading.last == RECOVER_CLOSE && !needs_first) {
-        status = begin_next(patient, failure);
-        needs_first = true;
+    struct text best = TEXT_NONE, rest;
+    for (size_t at = 0; at < patient->tail.size; at += TAIL_HALF) {
+        rest = recover_tail_rest(&patient->reading, text_of(patient->tail.data + at, TAIL_HALF), patient->key);
+        if (rest.size > best.size)
+            best = rest;
     }
-    if (status == STATUS_OK && needs_first)
+    while (status == STATUS_OK && best.size != 0) {
+        size_t size = (size_t)((const char *)memchr(best.data, '\n', best.size) + 1 - best.data);
+        buffer_append(&patient->lines, best.data, size);
+        recover_read_on(&patient->reading, text_of(best.data, size));
+        best = text_of(best.data + size, best.size - size);
+        if (patient->reading.last == RECOVER_CLOSE || patient->reading.last == RECOVER_END)
+            break; /* the last one of its segment */
+        if (patient->lines.size >= LINES_WRITE)
+            status = flush(patient, failure);
+    }
+    return status;
+}
+
+/* The process may have died when it had sealed its "end". */
+static enum status write_last(struct patient *patient, uint64_t torn, struct failure *failure)
+{
+    enum status status = STATUS_OK;
+    if (patient->reading.last == RECOVER_END)
+        return STATUS_OK;
+    if (patient->reading.lines == 0)
         status = write_first(patient, failure);
     if (status == STATUS_OK)
         status = write_lost(patient, failure);
+    return status == STATUS_OK ? write_end(patient, torn, failure) : status;
+}
+
+static enum status write_rest(struct patient *patient, uint64_t torn, struct failure *failure)
+{
+    if (torn != 0 && ftruncate(patient->fd, (off_t)patient->reading.good_size) != 0)
+        return fail(patient, "cut the torn end off", failure);
+    enum status status = begin_next_if_closed(patient, failure);
     if (status == STATUS_OK)
-        status = write_end(patient, torn, failure);
+        status = write_tail(patient, failure);
+    if (status == STATUS_OK)
+        status = begin_next_if_closed(patient, failure);
+    if (status == STATUS_OK)
+        status = write_last(patient, torn, failure);
     if (status == STATUS_OK)
         status = flush(patient, failure);
     if (status == STATUS_OK && (fdatasync(patient->fd) != 0 || fsync(patient->folder_fd) != 0))
@@ -150,12 +188,19 @@ static enum status write_rest(struct patient *patient, uint64_t torn, struct fai
     return status;
 }
 
-static bool exists(int folder_fd, struct segment_name segment)
+/* A writer makes its next segment before it lets go of the one before, and that may be compressed at once. */
+static bool has_next(int folder_fd, struct segment_name segment)
 {
     char name[SEGMENT_NAME_MAX];
     struct stat info;
-    segment_format(&segment, name);
-    return fstatat(folder_fd, name, &info, AT_SYMLINK_NOFOLLOW) == 0;
+    bool found = false;
+    segment.number++;
+    for (int compressed = 0; compressed < 2 && !found; compressed++) {
+        segment.compressed = compressed;
+        segment_format(&segment, name);
+        found = fstatat(folder_fd, name, &info, AT_SYMLINK_NOFOLLOW) == 0;
+    }
+    return found;
 }
 
 /* The segment, locked; -1: somebody writes it, or it is no file. */
@@ -170,7 +215,7 @@ static int lock(int folder_fd, const struct segment_name *segment)
         do
             result = flock(fd, LOCK_EX | LOCK_NB);
         while (result != 0 && errno == EINTR);
-    if (result == 0)
+    if (result == 0 && fstat(fd, &info) == 0 && info.st_nlink != 0) /* it may have been deleted until then */
         return fd;
     if (fd >= 0)
         close(fd);
@@ -244,7 +289,11 @@ static enum status end_chain(struct patient *patient, const struct segment_list 
         uint64_t torn = patient->reading.size - patient->reading.good_size;
         status = drop(patient, list, first, newest, &torn, failure);
         if (status == STATUS_OK)
+            status = tail_read(patient->folder_fd, patient->segment.chain, &patient->tail, failure);
+        if (status == STATUS_OK)
             status = write_rest(patient, torn, failure);
+        if (status == STATUS_OK)
+            tail_remove(patient->folder_fd, patient->segment.chain);
     }
     recover_reading_free(&patient->reading);
     return status;
@@ -254,14 +303,14 @@ static enum status end_chain(struct patient *patient, const struct segment_list 
 static enum status heal(struct patient *patient, const struct segment_list *list, size_t newest,
                         struct failure *failure)
 {
-    struct segment_name next = list->items[newest];
     enum status status = STATUS_OK;
     size_t first = newest;
-    next.number++;
     int fd = lock(patient->folder_fd, &list->items[newest]);
     if (fd < 0)
         return STATUS_OK;
-    if (!exists(patient->folder_fd, next) && !recover_ends_with(fd, TEXT("end"))) {
+    if (recover_ends_with(fd, TEXT("end"))) {
+        tail_remove(patient->folder_fd, list->items[newest].chain);
+    } else if (!has_next(patient->folder_fd, list->items[newest])) {
         while (is_behind_open(patient, list, first))
             first--;
         patient->segment = list->items[first];
@@ -288,15 +337,19 @@ enum status recover_folder(const char *folder, const struct hash_hmac_key *key, 
         status = failure_set(failure, STATUS_FAILED, "audit.folder: cannot open %s: %s", folder, strerror(errno));
     for (size_t i = 0; status == STATUS_OK && i < list.count; i++) {
         bool is_newest = i + 1 == list.count || strcmp(list.items[i + 1].chain, list.items[i].chain) != 0;
-        /* What is compressed was closed or ended before. */
+        /* What is compressed was closed or ended before; behind it a process may have died before its tail was gone. */
+        if (is_newest && list.items[i].compressed && !has_next(folder_fd, list.items[i]))
+            tail_remove(folder_fd, list.items[i].chain);
         if (!is_newest || list.items[i].compressed)
             continue;
         struct patient patient = {folder, folder_fd, -1, key, result, .segment = list.items[i]};
         buffer_init(&patient.lines, LINES_CEILING);
+        buffer_init(&patient.tail, 2 * TAIL_HALF);
         status = heal(&patient, &list, i, failure);
         if (patient.fd >= 0)
             close(patient.fd);
         buffer_free(&patient.lines);
+        buffer_free(&patient.tail);
     }
     if (folder_fd >= 0)
         close(folder_fd);

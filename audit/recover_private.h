@@ -37,6 +37,11 @@ void recover_reading_free(struct recover_reading *reading);
 /* Reads `newest` and, before it, so many segments that stand there. STATUS_INVALID: a hash is wrong. */
 enum status recover_read(struct recover_reading *reading, int folder_fd, const struct segment_name *newest,
                          unsigned formers, const struct hash_hmac_key *key, struct failure *failure) MUST_CHECK;
+/* Those lines of a tail's half (audit/tail.h) that go on where the reading is; empty: none. */
+struct text recover_tail_rest(const struct recover_reading *reading, struct text half,
+                              const struct hash_hmac_key *key) MUST_CHECK;
+/* Goes on with a line that recover_tail_rest has given. */
+void recover_read_on(struct recover_reading *reading, struct text line);
 /* Is the file's last line this event? Not checked: who forges one is found by `sluice audit verify`. Keeps the start
  * short where many old chains lie. */
 bool recover_ends_with(int fd, struct text event) MUST_CHECK;

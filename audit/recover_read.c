@@ -164,6 +164,33 @@ enum status recover_read(struct recover_reading *reading, int folder_fd, const s
     return reading->head.seq == 0 && newest->number != 1 ? STATUS_INVALID : STATUS_OK;
 }
 
+struct text recover_tail_rest(const struct recover_reading *reading, struct text half, const struct hash_hmac_key *key)
+{
+    struct chain_head head = reading->head, claimed;
+    struct text rest = text_of(half.data, 0);
+    for (;;) {
+        const char *start = rest.data + rest.size;
+        const char *end = memchr(start, '\n', (size_t)(half.data + half.size - start));
+        struct text line = text_of(start, end != NULL ? (size_t)(end + 1 - start) : 0);
+        if (end == NULL || !chain_read(line, &claimed))
+            return rest;
+        if (rest.size == 0 && claimed.seq <= head.seq)
+            rest.data += line.size; /* the segment has it */
+        else if (chain_check(&head, key, line) == CHAIN_GOOD)
+            rest.size += line.size;
+        else
+            return rest;
+    }
+}
+
+void recover_read_on(struct recover_reading *reading, struct text line)
+{
+    if (!chain_read(line, &reading->head))
+        return; /* it is none of those */
+    reading->lines++;
+    take_record(reading, line);
+}
+
 bool recover_ends_with(int fd, struct text wanted)
 {
     char tail[CHAIN_LINE_MAX + 1];

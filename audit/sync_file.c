@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "audit/sync_private.h"
+#include "base/file.h"
 
 #define PIECE (8 * CHAIN_LINE_MAX) /* bytes that are written again at once */
 
@@ -58,24 +59,6 @@ static bool read_all(int fd, char *bytes, size_t size, uint64_t at)
     return true;
 }
 
-static bool write_all(int fd, const char *bytes, size_t size, uint64_t at)
-{
-    if (lseek(fd, (off_t)at, SEEK_SET) < 0)
-        return false;
-    while (size != 0) {
-        ssize_t written = write(fd, bytes, size);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0) {
-            errno = written == 0 ? ENOSPC : errno;
-            return false;
-        }
-        bytes += written;
-        size -= (size_t)written;
-    }
-    return true;
-}
-
 /* What cannot be read back as it was written is lost: EIO then, for as long as the file is open, so that nothing is
  * promised behind it. */
 static bool write_again(const struct audit_sync_file *file, uint64_t to, const struct chain_head *last)
@@ -94,7 +77,8 @@ static bool write_again(const struct audit_sync_file *file, uint64_t to, const s
         if (!good)
             errno = EIO;
         else
-            good = write_all(file->again_fd, bytes, size, at);
+            good =
+                lseek(file->again_fd, (off_t)at, SEEK_SET) >= 0 && file_write_all(file->again_fd, text_of(bytes, size));
         at += size;
     }
     if (good && (head.seq != last->seq || !hash_equal(head.mac, last->mac, CHAIN_MAC_SIZE))) {

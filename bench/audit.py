@@ -2,7 +2,7 @@
 
     ./dev bench audit [--seconds N] [--rounds N] [--connections N,N]
 
-The cached summary (each answer waits for the turn's one write to the log's file), and small writes (each waits for two fdatasyncs of
+The cached summary (each answer follows its record), and small writes (each waits for two fdatasyncs of
 that file, shared by those that come together). The log's folder is on the disk of the temporary folder.
 """
 import argparse
@@ -81,10 +81,11 @@ def main():
                     print(f"round {number + 1}: {name} the log, {count} connections: {rate:,.0f}/s, {cpu:.2f} µs", file=sys.stderr)
         writes = {name: write_small(gateway, 16, options.seconds, token) for name, gateway in gateways.items()}
         lines = sum(1 for path in Path(world.folder).glob("with.audit/*.jsonl") for _ in open(path, "rb"))
-        report(found, connections, options, writes, lines)
+        shipped, lag = (gateways["with"].metric(name) for name in ("sluice_audit_shipped_total", "sluice_audit_ship_lag_records"))
+        report(found, connections, options, writes, lines, shipped, lag)
 
 
-def report(found, connections, options, writes, lines):
+def report(found, connections, options, writes, lines, shipped, lag):
     print(f"\nThe cached summary; medians of {options.rounds} rounds of {options.seconds} s, one worker, wrk -t1.")
     print(f"{'connections':>11}{'without':>14}{'with the log':>14}{'of it':>9}{'CPU without':>14}{'CPU with':>11}")
     best = {}
@@ -96,7 +97,7 @@ def report(found, connections, options, writes, lines):
     print(f"Best against best: {share:.1f}%   target {TARGET}%: {'reached' if share >= TARGET else 'not reached'}")
     for name, (rate, median) in writes.items():
         print(f"Small writes, 16 clients, {name} the log: {rate:,.0f}/s, median {median / 1000:.2f} ms")
-    print(f"{lines:,} records are in the segments that are not compressed.")
+    print(f"{lines:,} records are in the segments that are not compressed; {shipped:,.0f} were shipped meanwhile, {lag:,.0f} wait for that.")
 
 
 program(main)

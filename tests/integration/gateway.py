@@ -172,7 +172,8 @@ class Gateway:
         """The records of the request log so far, from byte `start` on."""
         with open(self.stdout, encoding="utf-8", errors="replace") as log:
             log.seek(start)
-            return [json.loads(line) for line in log.read().splitlines() if '"event":"request"' in line]
+            whole, _, _ = log.read().rpartition("\n")  # the last line may be under way
+            return [json.loads(line) for line in whole.splitlines() if '"event":"request"' in line]
 
     def record_of(self, answer, within=5, start=0):
         """The log's record of one answer."""

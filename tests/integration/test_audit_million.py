@@ -195,8 +195,10 @@ def check_log(one, answers, kills):
 
 def lines_of(one, event="request"):
     with subprocess.Popen([one.binary, "audit", "grep", "--config", str(one.path), "--event", event], stdout=subprocess.PIPE) as process:
-        yield from process.stdout
-        assert process.wait() == 0
+        found = 0
+        for found, line in enumerate(process.stdout, 1):
+            yield line
+        assert process.wait() == (0 if found else 1)  # as grep's
 
 
 def tell(answers, seconds, verdict):

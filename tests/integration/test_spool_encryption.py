@@ -11,6 +11,7 @@ from conftest import start_gateway
 from gateway import BINARY, Gateway, assert_problem, configuration, merge, write_secret
 from office import LOGIN_KEY, opened
 from test_tus import SALES, SESSIONS, bearer, begun, offset_of, patch, rows, tus
+from test_upgrade import Succession
 
 KEY = "5e" * 32
 NEEDLE = b"needle-of-the-haystack"
@@ -21,10 +22,13 @@ def lines(first, count):
     return b"".join(b"%d,2024-01-01,%s-%d\n" % (n, NEEDLE, n) for n in range(first, first + count))
 
 
-def begin(folder, postgres, redis, office, key=KEY):
+def begin(folder, postgres, redis, office, key=KEY, variable=None):
+    """`variable`: of the environment, instead of a file."""
     (folder / "spool").mkdir(mode=0o700, exist_ok=True)
     told = {"spool": str(folder / "spool"), "spool_size": "512MB"}
-    if key is not None:
+    if variable is not None:
+        told["encryption_key_env"] = variable
+    elif key is not None:
         told["encryption_key_file"] = write_secret(folder, "spool.key", key)
     one = start_gateway(folder, postgres, redis, office.database, {
         "server": {"max_body": "64MB"}, "customers": {"login_key_file": write_secret(folder, "login.key", LOGIN_KEY)}, "uploads": told})
@@ -66,6 +70,27 @@ def test_a_resumable_upload_lies_there_encrypted_and_survives_a_kill(postgres, r
     assert shown[7] == {"id": 7, "day": "2024-01-01", "note": NEEDLE.decode() + "-7"}
     assert tus(one, "HEAD", path).headers["Sluice-Upload"] == done.headers["Sluice-Upload"]  # kept in ID.json, sealed too
     assert b"sealed_half" not in raw(one.spool)
+    one.stop()
+
+
+def test_a_key_from_the_environment_goes_along_with_an_upgrade(postgres, redis, office, tmp_path, monkeypatch):
+    monkeypatch.setenv("OF_THE_SPOOL", KEY)
+    one = begin(tmp_path, postgres, redis, office, variable="OF_THE_SPOOL")
+    body = HEADER + lines(0, 3000)
+    half = len(body) // 2
+    path = begun(one, len(body), dataset="sealed_heir")
+    assert patch(one, path, 0, body[:half]).status_code == 204
+    assert NEEDLE not in raw(one.spool)
+    Succession(one).successor()
+    one.session.close()
+    assert KEY.encode() not in Path(f"/proc/{one.process.pid}/environ").read_bytes()
+    assert offset_of(one, path) == half
+    assert patch(one, path, half, body[half:]).status_code == 204
+    assert rows(one, "sealed_heir")[7]["note"] == NEEDLE.decode() + "-7"
+    one.stop()
+    # As a file, it is the same key.
+    one = begin(tmp_path, postgres, redis, office)
+    assert tus(one, "HEAD", path).status_code == 200
     one.stop()
 
 
