@@ -285,10 +285,12 @@ static void on_done(void *context, const struct postgres_error *error)
 {
     struct datasets_load *load = context;
     struct datasets *datasets = load->datasets;
-    if (error != NULL && is_overtaken(error) && load->repeats++ < REPEATS && ask(load) == STATUS_OK)
+    enum status asked = STATUS_FAILED;
+    if (error != NULL && is_overtaken(error) && load->repeats++ < REPEATS && (asked = ask(load)) == STATUS_OK)
         return;
     struct text key = text_of(load->key, load->key_size);
-    enum status status = error != NULL ? judge(datasets, error) : load->status;
+    /* Where it could not be asked again, that is the reason: usually too many wait for the database. */
+    enum status status = error == NULL ? load->status : asked != STATUS_FAILED ? asked : judge(datasets, error);
     const struct dataset *answer = status == STATUS_OK ? load->described : NULL;
     unlink_load(load);
     if (status == STATUS_OK && !load->overtaken)

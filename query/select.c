@@ -1,5 +1,6 @@
 #include "query/select.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -155,8 +156,8 @@ static size_t shown_at(const struct select_builder *builder, const struct select
 }
 
 /* Most orders are by columns that are selected anyway; a value sent twice would be paid for in each row by all three:
- * the server, libpq and the network. */
-static void append_hidden(struct select_builder *builder)
+ * the server, libpq and the network. Returns how many columns there are in all. */
+static size_t append_hidden(struct select_builder *builder)
 {
     struct select_plan *plan = builder->plan;
     size_t columns = builder->output_count;
@@ -170,6 +171,7 @@ static void append_hidden(struct select_builder *builder)
         plan->order_at[i] = (uint16_t)at;
     }
     plan->order_count = builder->order_count;
+    return columns;
 }
 
 /* Equality on a whole key: its index gives the one row there is. */
@@ -203,24 +205,60 @@ static bool read_cursor(struct select_builder *builder)
         return fail_cursor(builder);
     if (!builder->plan->counts_ties)
         return true;
-    struct text last = after->values[expected - 1];
-    if (last.data == NULL || !text_to_int64(last, &count) || count < 0)
+    struct text digest = after->values[expected - 2], last = after->values[expected - 1];
+    if (digest.data == NULL || last.data == NULL || !text_to_int64(last, &count) || count < 0)
         return fail_cursor(builder);
     builder->plan->ties = (uint64_t)count;
     return true;
 }
 
 /* LIMIT and OFFSET are literals: with parameters for them the server would guess how many rows are wanted. */
-static void append_bounds(struct select_builder *builder, uint64_t offset)
+static void append_limit(struct select_builder *builder, uint64_t more)
 {
-    if (!builder->plan->by_key && builder->request->limit < INT64_MAX) {
-        buffer_append_literal(&builder->sql, " limit ");
-        buffer_append_uint64(&builder->sql, builder->request->limit + 1);
-    }
+    if (builder->plan->by_key || builder->request->limit >= INT64_MAX)
+        return;
+    uint64_t room = INT64_MAX - builder->request->limit;
+    buffer_append_literal(&builder->sql, " limit ");
+    buffer_append_uint64(&builder->sql, builder->request->limit + (more < room ? more : room));
+}
+
+static void append_bounds(struct select_builder *builder)
+{
+    uint64_t offset = builder->request->after == NULL ? builder->request->offset : 0;
+    append_limit(builder, builder->plan->ties < INT64_MAX ? builder->plan->ties + 1 : INT64_MAX);
     if (offset != 0) {
         buffer_append_literal(&builder->sql, " offset ");
         buffer_append_uint64(&builder->sql, offset < INT64_MAX ? offset : INT64_MAX);
     }
+}
+
+/* Where ties are counted the rows behind a cursor begin with those that are the same as its own. As many of these are
+ * passed over as were sent, and no others: by an OFFSET rows would be lost in place of those that are gone since.
+ * What stands from `start` on selects them, in `columns` columns; `digest`: the number of the parameter that is the
+ * cursor's digest. */
+static bool pass_over_ties(struct select_builder *builder, size_t start, size_t columns, size_t digest)
+{
+    const struct select_plan *plan = builder->plan;
+    struct text page = select_take(builder, start);
+    size_t last = plan->order_at[plan->order_count - 1];
+    for (size_t i = 0; i < columns; i++) {
+        buffer_printf(&builder->sql, "%s \"sluice_%zu\"", i == 0 ? "select" : ",", i + 1);
+        if (i < builder->output_count) {
+            buffer_append_literal(&builder->sql, " as ");
+            postgres_append_identifier(&builder->sql, builder->outputs[i].key);
+        }
+    }
+    buffer_append_literal(&builder->sql, " from (select *, row_number() over () as \"sluice_row\" from (");
+    buffer_append_text(&builder->sql, page);
+    buffer_append_literal(&builder->sql, ") as \"sluice_p\"");
+    for (size_t i = 0; i < columns; i++)
+        buffer_printf(&builder->sql, "%s\"sluice_%zu\"", i == 0 ? "(" : ", ", i + 1);
+    buffer_printf(&builder->sql,
+                  ")) as \"sluice_q\" where not (\"sluice_q\".\"sluice_row\" <= %" PRIu64
+                  " and \"sluice_%zu\" = $%zu) order by \"sluice_q\".\"sluice_row\"",
+                  plan->ties, last + 1, digest);
+    append_limit(builder, 1);
+    return page.data != NULL;
 }
 
 static bool append_page(struct select_builder *builder)
@@ -228,29 +266,28 @@ static bool append_page(struct select_builder *builder)
     const struct select_request *request = builder->request;
     struct select_plan *plan = builder->plan;
     bool total = (request->wants_cursor || request->after != NULL) && !plan->by_key;
-    uint64_t offset = request->offset;
+    size_t start = builder->sql.size;
     if (!select_orders(builder, total))
         return false;
     if (plan->by_key)
         builder->order_count = 0; /* of one row there is no order; the caller's was only checked */
     buffer_append_literal(&builder->sql, "select");
     append_outputs(builder);
-    if (total)
-        append_hidden(builder);
+    size_t columns = total ? append_hidden(builder) : builder->output_count;
     buffer_append_text(&builder->sql, plan->filtered_sql);
     if (request->after != NULL) {
         if (!read_cursor(builder))
             return false;
-        offset = plan->ties;
         bool more = !plan->aggregated && request->query->condition_count != 0;
         buffer_append_string(&builder->sql, more ? " and " : " where ");
         if (!select_append_behind(builder, request->after))
             return false;
     }
+    size_t digest = builder->parameter_count;
     if (!select_append_order(builder))
         return false;
-    append_bounds(builder, offset);
-    return true;
+    append_bounds(builder);
+    return plan->ties == 0 || pass_over_ties(builder, start, columns, digest);
 }
 
 static bool is_binary(const struct select_expression *expression)

@@ -38,7 +38,8 @@ struct select_plan {
     /* Rows that are the same in all the cursor's columns are told apart by counting them; the cursor's last value is
      * then the number of such rows that were sent. */
     bool counts_ties;
-    uint64_t ties; /* counts_ties: rows at the place of `after` that were sent with the pages before */
+    uint64_t ties; /* counts_ties: rows at the place of `after` that were sent with the pages before; as many that are
+                      there still are passed over */
 };
 
 struct select_mistake {

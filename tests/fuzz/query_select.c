@@ -36,6 +36,8 @@ static const char *const words[] = {"select",
                                     "last",
                                     "limit",
                                     "offset",
+                                    "over",
+                                    "row_number",
                                     "count",
                                     "sum",
                                     "avg",
@@ -149,8 +151,8 @@ static void plan_all(const struct dialect_query *query, const struct dataset *da
         after.count = plan.order_count + plan.counts_ties;
         for (size_t i = 0; i < after.count; i++)
             after.values[i] = i % 3 == 1 ? TEXT_NONE : TEXT("1");
-        if (plan.counts_ties)
-            after.values[after.count - 1] = TEXT("1");
+        if (plan.counts_ties) /* a digest, and how often */
+            after.values[after.count - 2] = after.values[after.count - 1] = TEXT("1");
     }
 }
 

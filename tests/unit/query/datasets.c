@@ -1,9 +1,8 @@
-#include "query/datasets.h"
+#include "tests/unit/query/datasets_lake.h"
 
 #include <signal.h>
 
 #include "base/clock.h"
-#include "tests/unit/query/warehouse.h"
 
 #define CHECK_MS 200
 #define TABLES 3000
@@ -14,24 +13,9 @@ static struct loop *loop;
 static struct postgres *pool;
 static struct datasets *datasets;
 
-static const struct datasets_schema schemas[] = {{"lake", NULL}, {"more", "more:read"}, {"lake.deep", NULL}};
 static const struct datasets_options usual = {
     .schemas = schemas, .schema_count = 3, .memory = (size_t)4 << 20, .check_ms = CHECK_MS, .forget_ms = 60000};
 
-static const char shape[] =
-    "create schema lake; create schema more; create schema \"lake.deep\"; create schema many;"
-    "grant usage on schema lake, more, \"lake.deep\", many to sluice_reader;"
-    "create table lake.one (id int primary key, v int); create table lake.two (id int); create view lake.over as "
-    "select "
-    "id from lake.one; create table lake.hidden (id int);"
-    "create table lake.parts (id int) partition by list (id); create table lake.parts_1 partition of lake.parts for "
-    "values in (1);"
-    "comment on table lake.two is 'The second'; create table more.\"b.c\" (id int); create table more.a (id int);"
-    "create table \"lake.deep\".t (id int); create materialized view more.kept as select 1 as x;"
-    "grant select on all tables in schema lake, more, \"lake.deep\" to sluice_reader; revoke select on lake.hidden "
-    "from "
-    "sluice_reader; select sluice.track('lake.one');"
-    "alter default privileges in schema many grant select on tables to sluice_reader";
 /* A statement of its own, because it commits on the way: locks are bounded. */
 static const char many_tables[] =
     "do $$ begin for i in 1..3000 loop execute format('create table many.t%s (id int not null, day date)', i);"
@@ -496,100 +480,6 @@ static void descriptions_stand_in_while_the_database_is_away_unless_known_to_be_
     dataset_unref(one);
 }
 
-static bool sees_all(void *context, const struct datasets_schema *schema)
-{
-    return true;
-}
-
-static bool sees_open(void *context, const struct datasets_schema *schema)
-{
-    return schema->scope == NULL;
-}
-
-static bool sees_more(void *context, const struct datasets_schema *schema)
-{
-    return schema->scope != NULL;
-}
-
-static void names_are_split_by_the_schemas_that_a_caller_sees(void **state)
-{
-    static const struct {
-        const char *name;
-        bool (*visible)(void *, const struct datasets_schema *);
-        size_t schema;
-        const char *relation;
-    } cases[] = {
-        {"one", sees_all, 0, "one"},        {"more.a", sees_all, 1, "a"},       {"more.b.c", sees_all, 1, "b.c"},
-        {"more.a", sees_open, 0, "more.a"}, /* as if it were not configured */
-        {"lake.one", sees_all, 0, "one"},   {"lake.deep.t", sees_all, 2, "t"},  {"other.a", sees_all, 0, "other.a"},
-        {".a", sees_all, 0, ".a"},          {"one", sees_more, SIZE_MAX, NULL}, {"more.a", sees_more, 1, "a"},
-    };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct text relation = TEXT_NONE;
-        assert_int_equal(datasets_split(&usual, text_from_string(cases[i].name), cases[i].visible, NULL, &relation),
-                         cases[i].schema);
-        if (!text_equal(relation, text_from_string(cases[i].relation)))
-            fail_msg("%s: %.*s", cases[i].name, TEXT_ARGS(relation));
-    }
-}
-
-static struct datasets_place listed[4];
-static size_t listed_count;
-
-static void append_rows(void *context, const struct postgres_rows *rows)
-{
-    struct buffer *words = context;
-    for (size_t i = 0; i < postgres_rows_count(rows); i++) {
-        struct datasets_listing listing;
-        datasets_list_read(listed, listed_count, rows, i, &listing);
-        buffer_printf(words, "%zu:%.*s:%c:%.*s ", listing.place->index, TEXT_ARGS(listing.relation),
-                      dataset_kind_name(listing.kind)[0], (int)listing.description.size,
-                      listing.description.data != NULL ? listing.description.data : "");
-    }
-}
-
-static void list(struct postgres_session *session, const size_t *indexes, size_t count, size_t after_schema,
-                 struct text after, uint64_t limit, struct buffer *words)
-{
-    struct failure failure = {0};
-    struct arena arena;
-    struct text values[DATASETS_LIST_PARAMETERS];
-    for (size_t i = 0; i < count; i++)
-        listed[i] = datasets_place_of(&usual, indexes[i]);
-    listed_count = count;
-    arena_init(&arena, NULL, 0, 1 << 20);
-    buffer_clear(words);
-    assert_int_equal(datasets_list_parameters(listed, count, after_schema, after, limit, &arena, values), STATUS_OK);
-    if (postgres_session_query(session, datasets_list_statement()->sql, DATASETS_LIST_PARAMETERS, values, append_rows,
-                               words, &failure) != STATUS_OK)
-        fail_msg("%s", failure.message);
-    arena_free(&arena);
-    buffer_append_literal(words, "");
-    if (buffer_c_string(words) == NULL)
-        fail();
-}
-
-static void pages_of_the_list_follow_the_schemas_and_then_the_names(void **state)
-{
-    static const size_t all[] = {0, 1, 2}, first[] = {0};
-    struct postgres_session *session = warehouse_open("sluice_reader", "sluice");
-    struct buffer words;
-    buffer_init(&words, 65536);
-    list(session, all, 3, 0, TEXT_NONE, 100, &words);
-    assert_string_equal(words.data,
-                        "0:one:t: 0:over:v: 0:parts:p: 0:two:t:The second 1:a:t: 1:b.c:t: 1:kept:m: 2:t:t: ");
-    list(session, first, 1, 0, TEXT_NONE, 100, &words);
-    assert_string_equal(words.data, "0:one:t: 0:over:v: 0:parts:p: 0:two:t:The second ");
-    list(session, all, 3, 0, TEXT("over"), 3, &words);
-    assert_string_equal(words.data, "0:parts:p: 0:two:t:The second 1:a:t: ");
-    list(session, all, 3, 1, TEXT("a"), 2, &words);
-    assert_string_equal(words.data, "1:b.c:t: 1:kept:m: ");
-    list(session, all, 3, 2, TEXT("t"), 2, &words);
-    assert_string_equal(words.data == NULL ? "" : words.data, "");
-    buffer_free(&words);
-    postgres_session_close(session);
-}
-
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, fresh)
@@ -609,8 +499,6 @@ int main(void)
         TEST(a_question_that_a_change_overtook_is_asked_again_a_few_times),
         TEST(the_only_dataset_in_use_is_missed_when_it_goes),
         TEST(memory_is_bounded_however_many_relations_are_asked_for),
-        TEST(names_are_split_by_the_schemas_that_a_caller_sees),
-        TEST(pages_of_the_list_follow_the_schemas_and_then_the_names),
         TEST(descriptions_stand_in_while_the_database_is_away_unless_known_to_be_wrong),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

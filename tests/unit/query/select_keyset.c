@@ -263,6 +263,8 @@ static void each_row_as_often_as_it_is_there_without_any_key(void **state)
     walk(&dataset, "", PAGE);
     walk(&dataset, "order=b.desc", PAGE);
     walk(&dataset, "order=b.desc&select=b", 3);
+    /* Names of the statement's own. */
+    walk(&dataset, "order=a.desc&select=sluice_row:a,sluice_1:b", 3);
 }
 
 static void groups_are_walked_like_rows(void **state)
@@ -394,6 +396,52 @@ static void rows_that_come_and_go_neither_repeat_nor_drop_the_others(void **stat
     buffer_free(&tally.seen.lines);
 }
 
+static int64_t first_number(const struct seen *seen, size_t from)
+{
+    int64_t number = 0;
+    struct text line = text_of(seen->lines.data + from, seen->lines.size - from);
+    line.size = (size_t)((const char *)memchr(line.data, '|', line.size) - line.data);
+    assert_true(text_to_int64(line, &number));
+    return number;
+}
+
+/* Each number is there twice. Where a page ends, both, one or none of the rows that it ended with go. */
+static void rows_that_go_from_where_a_cursor_is_take_no_others_with_them(void **state)
+{
+    static const char setup[] =
+        "create table twins as select n from generate_series(1, 60) as n, generate_series(1, 2)";
+    struct dataset dataset = describe("\"public\".\"twins\"", 0, 1);
+    struct seen seen = {.page = 3, .more = true};
+    struct cursor after = {.count = 0};
+    struct arena arena;
+    int64_t last = 0;
+    size_t at = 0;
+    warehouse_script(session, setup);
+    arena_init(&arena, NULL, 0, 64 << 20);
+    buffer_init(&seen.lines, 1 << 20);
+    struct select_request request = {
+        .dataset = &dataset, .query = shop_parse(&arena, "order=n"), .limit = 3, .wants_cursor = true};
+    for (int turn = 0, gone = 0; seen.more; turn++, request.after = &after) {
+        char script[160];
+        bool sent_one = seen.ties == 1;
+        read_page(&seen, &request, &arena);
+        if (seen.lines.size == at)
+            break; /* what was said to be there went */
+        int64_t expected = turn == 0 ? 1 : gone == 0 && sent_one ? last : last + 1;
+        assert_int_equal(first_number(&seen, at), expected);
+        assert_true(text_to_int64(seen.last.values[0], &last));
+        at = seen.lines.size;
+        after = through_text(&seen.last, &arena);
+        gone = turn % 3;
+        snprintf(script, sizeof(script),
+                 "delete from twins where ctid in (select ctid from twins where n = %d limit %d)", (int)last, gone);
+        warehouse_script(session, script);
+    }
+    assert_int_equal(last, 60);
+    arena_free(&arena);
+    buffer_free(&seen.lines);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -404,6 +452,7 @@ int main(void)
         cmocka_unit_test(groups_are_walked_like_rows),
         cmocka_unit_test(an_index_begins_at_the_cursor_where_it_has_that_order),
         cmocka_unit_test(rows_that_come_and_go_neither_repeat_nor_drop_the_others),
+        cmocka_unit_test(rows_that_go_from_where_a_cursor_is_take_no_others_with_them),
     };
     return cmocka_run_group_tests(tests, open_walk, close_walk);
 }
