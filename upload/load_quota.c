@@ -3,13 +3,14 @@
 
 #include "upload/load_private.h"
 
-/* Relations whose name begins with ~ are loads and analyses that are being made. */
+/* Relations whose name begins with ~ are loads and analyses that are being made. A view has no size, and is not asked
+ * for it: that would wait for whoever replaces it, who may wait here for ours. */
 const char load_quota_sql[] =
     "select coalesce(k.quota_bytes, $2::bigint), coalesce(k.quota_relations, $3::bigint),"
-    " coalesce(sum(pg_catalog.pg_total_relation_size(c.oid)), 0)::bigint,"
+    " coalesce(sum(pg_catalog.pg_total_relation_size(c.oid)) filter (where c.relkind <> 'v'), 0)::bigint,"
     " count(c.oid) filter (where not pg_catalog.starts_with(c.relname, '~')),"
-    " coalesce(sum(pg_catalog.pg_total_relation_size(c.oid)) filter (where c.relname = $1 and n.nspname = "
-    "k.customer_id || '_uploads'), 0)::bigint,"
+    " coalesce(sum(pg_catalog.pg_total_relation_size(c.oid)) filter (where c.relkind <> 'v' and c.relname "
+    "= $1 and n.nspname = k.customer_id || '_uploads'), 0)::bigint,"
     " count(c.oid) filter (where c.relname = $1 and n.nspname = k.customer_id || '_uploads')"
     " from sluice.customer k left join (pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace)"
     " on n.nspname in (k.customer_id || '_uploads', k.customer_id || '_analytics') and c.relkind in ('r', 'v', 'm', "

@@ -347,6 +347,13 @@ def test_two_changes_of_one_name_follow_each_other(own, clean):
     soon(lambda: rows(own, "same") == [{"id": int(told["sql"].split()[1])}], "the last one")
 
 
+def test_two_views_that_are_replaced_at_the_same_time_do_not_hinder_each_other(own, clean):
+    replace = lambda name: [put(own, name, f"select {turn} as n", **{"as": "view"}) for turn in range(40)]
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        answers = [answer for of_one in pool.map(replace, ("left", "right")) for answer in of_one]
+    assert {answer.status_code for answer in answers} <= {200, 201}, [answer.text for answer in answers if answer.status_code > 201][0]
+
+
 LONG = "select count(*) as n from uploads.sales a, uploads.sales b, uploads.sales c, uploads.sales d"
 ACTIVE = "select count(*) from pg_stat_activity where usename = 'sluice_c_anna' and state = 'active' and query like 'create table%%'"
 
