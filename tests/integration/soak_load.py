@@ -64,6 +64,7 @@ class Load:
         self.ingest = gateway.config["server"]["ingest"]["listen"].rpartition(":")[::2]
         self.stopping, self.lock = threading.Event(), threading.Lock()
         self.outcomes, self.threads = collections.Counter(), []
+        self.pace = 1  # turns in the time of one
         self.bodies = {"large": large_body()}
         self.revoked = itertools.count(1)
 
@@ -207,7 +208,7 @@ class Load:
         due = time.monotonic()
         while not self.stopping.wait(max(0, due - time.monotonic())):
             self.turn(act, client)
-            due = max(due + every, time.monotonic())  # what is late is left out: a busy machine gets less load, not a flood
+            due = max(due + every / self.pace, time.monotonic())  # what is late is left out: a busy machine gets less load, not a flood
         client.close()
 
     def counted(self):

@@ -20,6 +20,7 @@ SERIES = os.environ.get("SLUICE_SOAK_SERIES")
 WARM = 1 / 3  # of the time: caches, pools, allocator's arenas and the log's retention fill up
 EVERY_S = 5
 RELOAD_S = 60
+HASTE = 3  # in the warm-up the load is so many times what it is afterwards: buffers and pools reach the size that they keep, which at the usual pace takes them twenty minutes
 FLAT = 0.01
 CUSTOMERS = ("soakanna", "soakbert")
 KB = 1024
@@ -67,6 +68,7 @@ class Soak:
     def run(self, load):
         reload_at = self.begun + RELOAD_S / 2
         while self.passed() < 1:
+            load.pace = HASTE if self.passed() < WARM else 1
             self.disturb()
             if time.monotonic() > reload_at:
                 reload_at += RELOAD_S
