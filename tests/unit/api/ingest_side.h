@@ -18,6 +18,7 @@
 
 #include "api/ingest_private.h"
 #include "base/clock.h"
+#include "tests/unit/drivers/free_port.h"
 
 #define WAIT_US 20000000
 #define PUT "PUT /v1/uploads/x HTTP/1.1\r\nHost: lake\r\n"
@@ -58,17 +59,6 @@ static inline void let_go(struct ingest_connection *connection)
     atomic_fetch_sub(&held, 1);
 }
 
-static inline uint16_t free_port(void)
-{
-    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof(any);
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&any, size), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&any, &size), 0);
-    close(fd);
-    return any.sin_port;
-}
-
 static inline struct ingest_options usual(void)
 {
     return (struct ingest_options){.address = &address,
@@ -85,8 +75,8 @@ static inline void start(const struct ingest_options *options)
 {
     struct sockaddr_in *in = (struct sockaddr_in *)&address.address;
     struct failure failure = {0};
-    *in =
-        (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = free_port()};
+    *in = (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(free_port())};
     address.size = sizeof(*in);
     address.text = "127.0.0.1";
     assert_int_equal(pipe(handed), 0);

@@ -58,7 +58,7 @@ static void web_server_start(struct server *server, const char *scheme)
 {
     char port[8], log[96];
     server_make_folder(server, NULL);
-    server->port = server_free_port();
+    server->port = free_port();
     snprintf(port, sizeof(port), "%u", server->port);
     snprintf(log, sizeof(log), "%s/log", server->folder);
     char *arguments[] = {PYTHON, "-c", (char *)(uintptr_t)script, server->folder, port, (char *)(uintptr_t)scheme,
@@ -132,7 +132,7 @@ static void a_server_that_dawdles_is_a_timeout(void **state)
 
 static void nobody_there_and_other_schemes_fail(void **state)
 {
-    assert_int_equal(fetch("http", server_free_port(), "/ok", NULL).status, STATUS_UNAVAILABLE);
+    assert_int_equal(fetch("http", free_port(), "/ok", NULL).status, STATUS_UNAVAILABLE);
     assert_int_not_equal(fetch("ftp", plain.port, "/ok", NULL).status, STATUS_OK);
     struct fetch_options options = {.url = "file:///etc/passwd", .timeout_ms = 1000, .max_size = 5000};
     struct buffer out;

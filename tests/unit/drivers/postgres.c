@@ -382,7 +382,7 @@ static void an_address_where_nobody_listens_is_unavailable(void **state)
     struct failure failure;
     struct postgres_statement statement = statement_of("select 1");
     struct outcome outcome = {0};
-    options.login.port = server_free_port();
+    options.login.port = free_port();
     assert_int_equal(postgres_create(loop, &options, &pool, &failure), STATUS_OK);
     start_ok(pool, &statement, &outcome);
     TURN_UNTIL(outcome.done, 5000);

@@ -44,7 +44,7 @@ static void nobody_listening_is_unavailable(void **state)
 {
     struct failure failure = {0};
     struct postgres_login login = login_as("postgres", NULL);
-    login.port = server_free_port();
+    login.port = free_port();
     assert_int_equal(open_as(login, &failure), STATUS_UNAVAILABLE);
     login.host = "/tmp/no-such-folder";
     assert_int_equal(open_as(login, &failure), STATUS_UNAVAILABLE);
@@ -68,7 +68,7 @@ static void of_several_hosts_the_one_that_serves_is_reached(void **state)
     struct postgres_resolved storage;
     char hosts[256], ports[64];
     snprintf(hosts, sizeof(hosts), "127.0.0.1,no-such-host.invalid,/tmp/no-such-folder,127.0.0.1");
-    snprintf(ports, sizeof(ports), "%u,2,3,%u", server_free_port(), database.port);
+    snprintf(ports, sizeof(ports), "%u,2,3,%u", free_port(), database.port);
     login.host = hosts;
     login.ports = ports;
     login.port = 1;
@@ -82,7 +82,7 @@ static void of_several_hosts_the_one_that_serves_is_reached(void **state)
     assert_int_equal(postgres_resolve(&login, &storage, &failure), STATUS_UNAVAILABLE);
     assert_non_null(strstr(failure.message, "neither.invalid"));
     login.host = "127.0.0.1,127.0.0.1";
-    login.port = server_free_port();
+    login.port = free_port();
     assert_int_equal(postgres_resolve(&login, &storage, &failure), STATUS_OK);
     assert_int_equal(open_as(login, &failure), STATUS_UNAVAILABLE);
     assert_null(strchr(failure.message, '\n'));

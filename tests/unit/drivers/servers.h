@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "tests/unit/drivers/free_port.h"
 
 #define SERVER_SKIP 77 /* CTest's SKIP_RETURN_CODE */
 #define SERVER_POSTGRES_FOLDER "/usr/lib/postgresql/15/bin"
@@ -34,18 +35,6 @@ static inline _Noreturn void server_die(const char *what)
 {
     fprintf(stderr, "servers.h: %s: %s\n", what, strerror(errno));
     exit(1);
-}
-
-static inline uint16_t server_free_port(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof(address);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, size) != 0 ||
-        getsockname(fd, (struct sockaddr *)&address, &size) != 0)
-        server_die("no free port");
-    close(fd);
-    return ntohs(address.sin_port);
 }
 
 static inline bool server_listens(uint16_t port)
@@ -157,7 +146,7 @@ static inline void redis_server_start(struct server *server, const char *passwor
     if (access(SERVER_REDIS, X_OK) != 0)
         exit(SERVER_SKIP);
     server_make_folder(server, NULL);
-    server->port = server_free_port();
+    server->port = free_port();
     redis_server_run(server, password);
 }
 
@@ -233,7 +222,7 @@ static inline void postgres_server_start(struct server *server)
     if (!server_wait(server_spawn("postgres", SIGKILL, log, arguments)))
         server_die("initdb failed");
     postgres_server_allow(server);
-    server->port = server_free_port();
+    server->port = free_port();
     postgres_server_run(server);
 }
 
