@@ -129,6 +129,14 @@ void postgres_session_close(struct postgres_session *session)
     free(session);
 }
 
+void postgres_session_leave(struct postgres_session *session)
+{
+    struct failure failure;
+    if (session != NULL)
+        (void)!postgres_session_script(session, "rollback; select pg_catalog.pg_advisory_unlock_all()", &failure);
+    postgres_session_close(session);
+}
+
 const struct postgres_session_error *postgres_session_error(const struct postgres_session *session)
 {
     return &session->error;

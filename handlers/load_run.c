@@ -3,7 +3,7 @@
 #include "handlers/load_order.h"
 
 /* A customer's own limits and what stands under the name. Two loads that make the same table anew would each take the
- * other's rows away: the second one is told so, by a lock that goes with the session. */
+ * other's rows away: the second one is told so, by a lock that goes with the session, and before the answer. */
 static const char state[] =
     "select coalesce(c.quota_bytes, $3::bigint), coalesce(c.quota_relations, $4::bigint), r.relkind, case when "
     "r.relkind"
@@ -122,7 +122,10 @@ static enum status load_own(struct load_task *task)
     task->order.session = session;
     if (status == STATUS_OK)
         status = carry_out(task, &login.login);
-    postgres_session_close(session);
+    if (status != STATUS_OK || found.locked)
+        postgres_session_leave(session);
+    else
+        postgres_session_close(session);
     return status;
 }
 

@@ -181,7 +181,10 @@ void own_task_run(struct own_task *task)
     task->failed = task->is_status = task->is_sql = false;
     task->failure.message[0] = '\0';
     carry_out(task);
-    postgres_session_close(task->session);
+    if (task->failed)
+        postgres_session_leave(task->session);
+    else
+        postgres_session_close(task->session);
     task->session = NULL;
 }
 

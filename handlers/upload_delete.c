@@ -159,7 +159,10 @@ static void run(struct task *base)
         return;
     task->registered = true;
     task->status = carry_out(task);
-    postgres_session_close(task->session);
+    if (task->status == STATUS_OK)
+        postgres_session_close(task->session);
+    else
+        postgres_session_leave(task->session);
 }
 
 static void done(struct request_task *base)

@@ -227,8 +227,10 @@ enum status load_run(const struct load_environment *environment, const struct lo
         status = carry_out(&load, make_answer, context);
     if (load.session != NULL)
         postgres_session_watch(load.session, NULL, NULL);
-    if (order->session == NULL)
-        postgres_session_close(load.session); /* an open transaction ends with it */
+    if (order->session == NULL && status != STATUS_OK)
+        postgres_session_leave(load.session); /* its locks shall not be in the way of who sends it again */
+    else if (order->session == NULL)
+        postgres_session_close(load.session);
     spool_close(load.spool);
     spool_close(load.refused);
     buffer_free(&load.sql);

@@ -242,6 +242,30 @@ static int setup(void **state)
     return 0;
 }
 
+/* With close() the server lets go when it comes to it. Temporary tables, which it drops first, make that late. */
+static void what_a_session_held_is_free_when_it_was_left(void **state)
+{
+    static const char hold[] = "do $$ begin for n in 1..50 loop execute 'create temp table t' || n || ' (id int "
+                               "primary key)'; end loop; end $$;"
+                               "begin; lock table left_behind; select pg_advisory_lock(77, 1)";
+    static const char take[] = "begin; lock table left_behind nowait; commit; "
+                               "do $$ begin if not pg_try_advisory_xact_lock(77, 1) then raise 'held'; end if; end $$";
+    struct postgres_session *other = session_open();
+    struct failure failure = {0};
+    assert_int_equal(postgres_session_script(other, "create table left_behind (id int)", &failure), STATUS_OK);
+    for (int turn = 0; turn < 8; turn++) {
+        struct postgres_session *session = session_open();
+        assert_int_equal(postgres_session_script(session, hold, &failure), STATUS_OK);
+        if (turn % 2 != 0) /* in error as well */
+            assert_int_not_equal(postgres_session_script(session, "select 1 / 0", &failure), STATUS_OK);
+        postgres_session_leave(session);
+        if (postgres_session_script(other, take, &failure) != STATUS_OK)
+            fail_msg("turn %d: %s", turn, failure.message);
+    }
+    postgres_session_close(other);
+    postgres_session_leave(NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -256,6 +280,7 @@ int main(void)
         cmocka_unit_test(a_script_is_one_transaction),
         cmocka_unit_test(a_copy_within_a_script_fails_in_words),
         cmocka_unit_test(a_session_that_was_terminated_is_unavailable),
+        cmocka_unit_test(what_a_session_held_is_free_when_it_was_left),
     };
     return cmocka_run_group_tests(tests, setup, pool_group_teardown);
 }
