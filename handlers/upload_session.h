@@ -32,11 +32,13 @@ enum stage_verdict upload_session_begun(struct request *request, enum status sta
                                         const struct failure *failure);
 /* Keeps why the load was refused; for a thread. */
 void upload_session_keep_reason(struct session *session, const struct load_task *load);
+/* These three let go of the session before the answer goes out: its client may go on at once over another connection,
+ * which another worker serves, and nobody shall be in his way. */
 /* The problem that the load was refused with. */
-enum stage_verdict upload_session_refuse(struct request *request, const struct session *session);
-/* 200 with what is known of the session; `session` stays held. */
-enum stage_verdict upload_session_show(struct request *request, const struct session *session);
+enum stage_verdict upload_session_refuse(struct request *request, struct session *session);
+/* 200 with what is known of the session. */
+enum stage_verdict upload_session_show(struct request *request, struct session *session);
 /* 204: the offset, and what came of the load where that has been. */
-enum stage_verdict upload_session_accept(struct request *request, const struct session *session);
+enum stage_verdict upload_session_accept(struct request *request, struct session *session);
 
 #endif

@@ -43,9 +43,10 @@ void upload_session_keep_reason(struct session *session, const struct load_task 
     free(reason);
 }
 
-enum stage_verdict upload_session_refuse(struct request *request, const struct session *session)
+enum stage_verdict upload_session_refuse(struct request *request, struct session *session)
 {
     struct text kept = arena_copy(&request->arena, session_about(session).result);
+    session_release(session);
     json_t *reason = kept.data != NULL ? json_loadb(kept.data, kept.size, 0, NULL) : NULL;
     const char *problem = json_string_value(json_object_get(reason, "problem"));
     const char *message = json_string_value(json_object_get(reason, "message"));

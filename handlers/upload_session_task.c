@@ -106,13 +106,10 @@ static void refuse_piece(struct request *request, const struct upload_piece *pie
     }
 }
 
-static void answer(struct request *request, const struct upload_piece *piece)
+/* Takes the session. */
+static void answer_well(struct request *request, const struct upload_piece *piece)
 {
-    if (!piece->base.task.started)
-        problem_send_status(request, STATUS_UNAVAILABLE);
-    else if (piece->status != STATUS_OK)
-        refuse_piece(request, piece);
-    else if (piece->receives)
+    if (piece->receives)
         upload_session_accept(request, piece->session);
     else
         upload_session_show(request, piece->session);
@@ -124,12 +121,17 @@ static void done(struct request_task *base)
     struct load_task *load = piece->load;
     struct request *request = base->request;
     bool refused = piece->loads && load->status != STATUS_OK;
+    bool well = request != NULL && base->task.started && piece->status == STATUS_OK && !refused;
     if (request != NULL && piece->loads)
         request->rows = load->report.rows;
-    if (request != NULL && !refused)
-        answer(request, piece);
-    if (piece->session != NULL)
+    if (well)
+        answer_well(request, piece);
+    else if (piece->session != NULL) /* before anything is answered, there as here */
         session_release(piece->session);
+    if (request != NULL && !base->task.started)
+        problem_send_status(request, STATUS_UNAVAILABLE);
+    else if (request != NULL && piece->status != STATUS_OK)
+        refuse_piece(request, piece);
     if (refused) { /* answers as putUpload does */
         load->base.request = request;
         load->base.task.started = true;

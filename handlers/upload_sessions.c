@@ -117,12 +117,13 @@ static void tell_rows(struct request *request, const struct session_about *about
              text_of(address, (size_t)snprintf(address, sizeof(front) + name.size, "%s%.*s", front, TEXT_ARGS(name))));
 }
 
-enum stage_verdict upload_session_accept(struct request *request, const struct session *session)
+enum stage_verdict upload_session_accept(struct request *request, struct session *session)
 {
     struct session_about about = session_about(session);
     struct told told = {.count = 0};
     tell_session(request, &about, &told);
     tell_rows(request, &about, &told);
+    session_release(session);
     struct respond_head head = {.status = 204,
                                 .reason = "No Content",
                                 .cache_control = "no-store",
@@ -156,16 +157,17 @@ static struct text show(struct request *request, const struct session_about *abo
     return kept;
 }
 
-enum stage_verdict upload_session_show(struct request *request, const struct session *session)
+enum stage_verdict upload_session_show(struct request *request, struct session *session)
 {
     struct session_about about = session_about(session);
     struct told told = {.count = 0};
     struct text body = show(request, &about);
-    if (body.data == NULL)
-        return problem_send_status(request, STATUS_TOO_LARGE);
     tell_session(request, &about, &told);
     tell(&told, "upload-length", number(request, about.length));
     tell(&told, "upload-metadata", about.metadata.size != 0 ? arena_copy(&request->arena, about.metadata) : TEXT_NONE);
+    session_release(session);
+    if (body.data == NULL)
+        return problem_send_status(request, STATUS_TOO_LARGE);
     struct respond_head head = {.status = 200,
                                 .reason = "OK",
                                 .content_type = TEXT("application/json"),
@@ -284,19 +286,26 @@ static bool told_size(const struct request *request, uint64_t *size)
     return *size != UINT64_MAX;
 }
 
-/* STAGE_NEXT, or it was answered. */
-static enum stage_verdict check_piece(struct request *request, const struct session_about *about, uint64_t offset)
+/* STAGE_NEXT with the session still held, or it was answered. */
+static enum stage_verdict check_piece(struct request *request, struct session *session, uint64_t offset)
 {
-    uint64_t size;
-    if (offset != about->offset)
+    struct session_about about = session_about(session);
+    uint64_t size, left = about.length - about.offset;
+    if (about.refused)
+        return upload_session_refuse(request, session);
+    if (offset != about.offset) {
+        session_release(session);
         return problem_send(request, PROBLEM_CONFLICT,
                             "Upload-Offset is %llu, and the session's is %llu; go on from there",
-                            (unsigned long long)offset, (unsigned long long)about->offset);
-    if (told_size(request, &size) && size > about->length - about->offset)
+                            (unsigned long long)offset, (unsigned long long)about.offset);
+    }
+    if (told_size(request, &size) && size > left) {
+        session_release(session);
         return problem_send(request, PROBLEM_BODY_TOO_LARGE,
                             "the body has %llu bytes, and %llu are left of Upload-Length", (unsigned long long)size,
-                            (unsigned long long)(about->length - about->offset));
-    return STAGE_NEXT;
+                            (unsigned long long)left);
+    }
+    return about.ended ? upload_session_accept(request, session) : STAGE_NEXT;
 }
 
 static enum stage_verdict patch(struct request *request)
@@ -313,12 +322,11 @@ static enum stage_verdict patch(struct request *request)
         return problem_send(request, PROBLEM_INVALID_PARAMETER, "%s", failure.message);
     if (!hold(request, &session))
         return STAGE_DONE;
+    enum stage_verdict verdict = check_piece(request, session, offset);
+    if (verdict != STAGE_NEXT)
+        return verdict;
     struct session_about about = session_about(session);
-    enum stage_verdict verdict =
-        about.refused ? upload_session_refuse(request, session) : check_piece(request, &about, offset);
-    if (verdict == STAGE_NEXT && about.ended)
-        verdict = upload_session_accept(request, session);
-    struct load_task *load = verdict == STAGE_NEXT ? upload_session_order(request, about.metadata, about.id) : NULL;
+    struct load_task *load = upload_session_order(request, about.metadata, about.id);
     if (load != NULL)
         return upload_session_start(request, session, load, &checksum, true);
     session_release(session);
@@ -334,12 +342,8 @@ static enum stage_verdict state(struct request *request)
     if (!hold(request, &session))
         return STAGE_DONE;
     struct session_about about = session_about(session);
-    if (about.ended || about.offset < about.length) {
-        enum stage_verdict verdict =
-            about.refused ? upload_session_refuse(request, session) : upload_session_show(request, session);
-        session_release(session);
-        return verdict;
-    }
+    if (about.ended || about.offset < about.length)
+        return about.refused ? upload_session_refuse(request, session) : upload_session_show(request, session);
     struct load_task *load = upload_session_order(request, about.metadata, about.id);
     if (load != NULL)
         return upload_session_start(request, session, load, &none, false);
