@@ -69,10 +69,10 @@ static void take_over(struct server *server, struct settings *settings)
     if (server->ingest != NULL)
         ingest_set_tls(server->ingest, settings->tls);
     log_set_level(settings->config->log.level);
-    atomic_fetch_add(&server->reloads, 1);
     log_event(LOG_INFO, "reloaded", "%s: taken over; requests that began before end as they began",
               settings->config->path);
     control_take_settings(server->control, settings);
+    atomic_fetch_add(&server->reloads, 1); /* whoever waits for it finds all of it done */
 }
 
 void reload_config(struct server *server)
