@@ -72,15 +72,25 @@
     "     and d.classid = 'pg_catalog.pg_proc'::regclass where t.kind = 's')"
 
 #define READER "(select role from reader)"
+/* Privileges are looked up in the catalog as it is now, not as the statement's snapshot has it, and what was dropped
+ * since has none: null. It is no answer that nobody may read what is just being replaced: 42P01, and the question is
+ * put again (query/datasets.c). */
+#define KNOWN(privilege, oid) "coalesce(" privilege ", ('\"dropped meanwhile: ' || " oid " || '\"')::regclass is null)"
+#define READS_COLUMN(number) KNOWN("has_column_privilege(" READER ", t.oid, " number ", 'select')", "t.oid")
+#define USES_SCHEMA KNOWN("has_schema_privilege(" READER ", n.oid, 'usage')", "n.oid")
+#define READS_SOME KNOWN("has_any_column_privilege(" READER ", c.oid, 'select')", "c.oid")
+#define READS_THIS READS_COLUMN("a.attnum")
+#define READS_PLACE READS_COLUMN("-1::smallint")     /* ctid */
+#define READS_PARTITION READS_COLUMN("-6::smallint") /* tableoid */
+#define CALLS KNOWN("has_function_privilege(" READER ", p.oid, 'execute')", "p.oid")
 
 /* $1: schema, $2: relation, $3: role or null. No row: there is no such relation, or the role may read nothing of it. */
 static const char target_sql[] = "with recursive reader(role) as materialized (select " ROLE(
     "$3") "), target as materialized ("
           "  select c.oid, c.relname, c.relkind, c.reltype, c.relnamespace, n.nspname"
           "    from pg_catalog.pg_namespace n join pg_catalog.pg_class c on c.relnamespace = n.oid"
-          "   where n.nspname = $1::name and c.relname = $2::name and c.relkind in " SERVED
-          "     and has_schema_privilege(" READER ", n.oid, 'usage')"
-          "     and has_any_column_privilege(" READER ", c.oid, 'select')),"
+          "   where n.nspname = $1::name and c.relname = $2::name and c.relkind in " SERVED "     and case when " READER
+          " is not null then " USES_SCHEMA " and " READS_SOME " end),"
           /* What is under it, found in the definitions themselves: pg_depend doesn't tell of PostgreSQL's own
            * relations. A name in these trees has its spaces escaped, so that none looks like a field. kept: under a
            * materialised view, whose rows stay as they are until it is refreshed; top: the relation that is read, for
@@ -115,7 +125,7 @@ static const char target_sql[] = "with recursive reader(role) as materialized (s
           " readable as (select a.attnum, a.attname, a.atttypid, a.attnotnull, a.atthasdef, a.attgenerated"
           "   from target t join pg_catalog.pg_attribute a on a.attrelid = t.oid and a.attnum > 0 and not "
           "a.attisdropped"
-          "  where has_column_privilege(" READER ", t.oid, a.attnum, 'select')),"
+          "  where " READS_THIS "),"
           /* A function of the whole row needs the whole row. */
           " computed as (select p.oid, p.proname, p.prorettype, p.provolatile"
           "   from target t cross join lateral (select distinct d.objid from pg_catalog.pg_depend d"
@@ -125,9 +135,9 @@ static const char target_sql[] = "with recursive reader(role) as materialized (s
           "   cross join lateral (select * from pg_catalog.pg_proc p where p.oid = d.objid offset 0) p"
           "   join pg_catalog.pg_type y on y.oid = p.prorettype and y.typtype <> 'p'"
           "  where p.pronamespace = t.relnamespace and p.prokind = 'f' and not p.proretset and p.pronargs = 1"
-          "    and p.proargtypes[0] = t.reltype and has_function_privilege(" READER ", p.oid, 'execute')"
+          "    and p.proargtypes[0] = t.reltype and " CALLS
           "    and not exists (select from pg_catalog.pg_attribute a where a.attrelid = t.oid and a.attnum > 0"
-          "        and not a.attisdropped and not has_column_privilege(" READER ", t.oid, a.attnum, 'select'))),"
+          "        and not a.attisdropped and not " READS_THIS ")),"
           /* What runs when it is read. Whom a function's text names it may call: that is in no catalog. */
           " called(oid) as ("
           "  select m[1]::oid from tree cross join lateral regexp_matches(words,"
@@ -167,9 +177,8 @@ static const char target_sql[] = "with recursive reader(role) as materialized (s
           "select json_build_object("
           " 'oid', t.oid, 'kind', t.relkind,"
           " 'words', obj_description(t.oid, 'pg_class'),"
-          " 'has_ctid', t.relkind in ('r', 'm', 'p') and has_column_privilege(" READER
-          ", t.oid, -1::smallint, 'select')"
-          "    and (t.relkind <> 'p' or has_column_privilege(" READER ", t.oid, -6::smallint, 'select')),"
+          " 'has_ctid', t.relkind in ('r', 'm', 'p') and " READS_PLACE "    and (t.relkind <> 'p' or " READS_PARTITION
+          "),"
           " 'signature', (select sum(hash) from fact)::text,"
           " 'things', (select json_agg(json_build_array(kind, oid)) from thing),"
           " 'columns', (select json_agg(json_build_array(attnum, attname, atttypid, attnotnull, col_description(t.oid, "
@@ -294,9 +303,12 @@ static const char check_sql[] =
 #define MANY "2000"
 /* How many rows there are is nothing for those who may see some of them. */
 #define COUNTED "case when c.relrowsecurity then -1 else c.reltuples end as reltuples"
+/* Of what was dropped since the statement began (see KNOWN) that counts which stands under its name now. */
 #define LISTED                                                                                                         \
     "c.relkind in " SERVED " and not c.relispartition and (s.name is distinct from $2 or c.relname > $3::name)"        \
-    " and has_any_column_privilege(n.role, c.oid, 'select') and (s.role = '' or left(c.relname, 1) <> '~')"
+    " and coalesce(has_any_column_privilege(n.role, c.oid, 'select'), has_any_column_privilege(n.role,"                \
+    "       to_regclass(quote_ident(s.name) || '.' || quote_ident(c.relname))::oid, 'select'))"                        \
+    " and (s.role = '' or left(c.relname, 1) <> '~')"
 static const char list_sql[] =
     "select p.schema, p.relname, p.relkind::text, case when p.relkind = 'p' then (select sum(l.reltuples)"
     "    from pg_partition_tree(p.oid) e join pg_catalog.pg_class l on l.oid = e.relid"

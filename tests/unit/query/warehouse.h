@@ -36,7 +36,8 @@ static const char warehouse_guardian[] =
     "/pg_ctl -D $folder/data -m immediate -w stop >/dev/null 2>&1 || true; rm -rf $folder' EXIT\n"
     "as " WAREHOUSE_BIN
     "/initdb -D $folder/data -U postgres --auth=trust --encoding=UTF8 --locale=C.UTF-8 --no-sync >/dev/null\n"
-    "as " WAREHOUSE_BIN "/pg_ctl -D $folder/data -l $folder/log -w -t 60 -o \"-c listen_addresses= -c fsync=off"
+    "as " WAREHOUSE_BIN
+    "/pg_ctl -D $folder/data -l $folder/log -w -t 60 -o \"-c listen_addresses= -c fsync=off -c jit=off"
     " -c unix_socket_directories=$folder\" start >/dev/null || { cat $folder/log >&2; exit 1; }\n"
     "echo $folder; exec 1>&-\n"
     "while read -r line; do :; done\n";
