@@ -5,6 +5,8 @@ import socket
 import struct
 import threading
 
+from wait import free_port
+
 RESET = struct.pack("ii", 1, 0)
 
 
@@ -16,13 +18,13 @@ class FaultProxy:
         self.target, self.delay, self.mode = port, delay, "pass"
         self.lock, self.changed = threading.Lock(), threading.Condition()
         self.open = set()
-        self.listener = self.listen(0)
-        self.port = self.listener.getsockname()[1]
+        self.port = free_port()
+        self.listener = self.listen()
 
-    def listen(self, port):
+    def listen(self):
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
+        listener.bind(("127.0.0.1", self.port))
         listener.listen(128)
         threading.Thread(target=self.accept, args=(listener,), daemon=True).start()
         return listener
@@ -31,9 +33,11 @@ class FaultProxy:
         """What is open is cut where the mode says so; and what was silent is cut when that ends, as by a firewall that has forgotten it."""
         with self.changed:
             before, self.mode = self.mode, mode
+            if before in ("silent", "garbage"):  # before anything that was held back goes on
+                self.cut()
             self.changed.notify_all()
         if before == "refused" and mode != "refused":
-            self.listener = self.listen(self.port)
+            self.listener = self.listen()
         if mode == "refused":
             self.stop_listening()
         if mode in ("refused", "reset", "garbage") or before in ("silent", "garbage"):
@@ -71,6 +75,8 @@ class FaultProxy:
         server.settimeout(None)
         with self.lock:
             self.open |= {client, server}
+        if self.mode in ("refused", "reset"):  # it was accepted before that, and cut() had not seen it
+            self.cut()
         other = threading.Thread(target=self.pump, args=(client, server, False), daemon=True)
         other.start()
         self.pump(server, client, True)

@@ -120,8 +120,8 @@ def words_of(name):
 
 
 def mask(text, real, twin):
-    """What was written is the twin's in both answers; the words are as long."""
-    for one, other in zip(words_of(real), words_of(twin), strict=True):
+    """What was written is the twin's in both answers; the words are as long. The whole name first: a word of a random one may stand in another word of it."""
+    for one, other in ((real, twin), *zip(words_of(real), words_of(twin), strict=True)):
         if one != other:
             for form in (str, str.lower, str.upper):
                 text = text.replace(form(one), form(other))

@@ -1,6 +1,10 @@
 """A primary and its streaming replica, each in a folder of its own; the primary may be killed and the replica promoted."""
+import contextlib
+import os
 import shutil
+import signal
 import subprocess
+from pathlib import Path
 
 import psycopg2
 
@@ -63,12 +67,26 @@ class Replica(Postgres):
 
 
 def kill_hard(postgres):
-    """kill -9 of the postmaster and of every process under it: nothing is said to anybody, as when the machine goes."""
+    """kill -9 of the postmaster and of every process under it: nothing is said to anybody, as when the machine goes. All are gone when this
+    returns: one that still held the shared memory would not let a server start again. The postmaster stands still before its children are looked
+    for: it makes no other one then."""
+    postgres.process.send_signal(signal.SIGSTOP)
+    eventually(lambda: state_of(postgres.process.pid) == "T", within=20, says="the postmaster's standing still")
     children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(postgres.process.pid)], capture_output=True, text=True, check=False).stdout.split()
     postgres.process.kill()
     for child in children:
-        subprocess.run(["kill", "-9", child], capture_output=True, check=False)
-    postgres.process.wait(10)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(child), signal.SIGKILL)
+    postgres.process.wait(20)
+    eventually(lambda: all(state_of(child) in "ZX" for child in children), within=20, says="the end of PostgreSQL's processes")
+
+
+def state_of(pid):
+    """One letter; X: there is none any more. A zombie holds nothing."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+    except OSError:
+        return "X"
 
 
 def remove(postgres):

@@ -82,7 +82,7 @@ def test_every_request_of_a_session_is_in_the_log_once(own):
 
 
 def test_a_refusal_by_the_limits_is_in_the_log(own):
-    one = own({"limits": {"tiers": {"test": {"rates": [{"rate": "1/s", "burst": 1}]}}}})
+    one = own({"limits": {"tiers": {"test": {"rates": [{"rate": "1/h", "burst": 1}]}}}})  # however slowly they come
     answers = [one.get("/v1/regions/AR") for _ in range(5)]
     refused = [answer.headers["X-Request-Id"] for answer in answers if answer.status_code == 429]
     assert refused
@@ -112,11 +112,11 @@ def test_a_killed_gateways_log_is_ended_at_the_next_start(own):
     one = own()
     for _ in range(20):
         assert one.get("/v1/regions/AR").status_code == 200
-    before = told(one)
+    before = eventually(lambda: len(found := told(one)) >= 20 and found, within=WITHIN, says="the records")
     one.kill()
     assert verify(one).returncode == 1  # its chains have no end
     again = own()
-    assert '"event":"audit_recovered"' in again.errors()
+    eventually(lambda: '"event":"audit_recovered"' in again.errors(), within=WITHIN, says="the event")
     assert " 0 bad places" in good(again)
     ends = [line for line in grep(again, "--event", "end") if line.get("crash")]
     assert len(ends) >= 3  # two workers and the keeper
@@ -171,7 +171,7 @@ def test_a_full_disk_refuses_and_says_so_and_it_works_again_after(fillable):
     limit_files(one, resource.RLIM_INFINITY)
     after = eventually(lambda: (answer := one.get("/v1/regions/AR")).status_code == 200 and answer, within=WITHIN, says="an answer")
     eventually(lambda: one.session.get(one.admin + "/readyz").json()["audit"] == "up", within=WITHIN, says="/readyz")
-    assert told(one)[after.headers["X-Request-Id"]] == 1
+    eventually(lambda: told(one)[after.headers["X-Request-Id"]] == 1, within=WITHIN, says="the answer's record")
     assert refused.headers["X-Request-Id"] not in told(one)
     assert " 0 bad places" in good(one)
 
@@ -192,8 +192,13 @@ def test_a_full_disk_may_be_passed_over(fillable):
     one = fillable("continue")
     assert one.get("/v1/regions/AR").status_code == 200
     limit_files(one, max(path.stat().st_size for path in folder_of(one).glob("*.jsonl")))
-    eventually(lambda: one.get("/v1/regions/AR").status_code == 200 and one.session.get(one.admin + "/readyz").json()["audit"] == "failing", within=WITHIN, says="failing, and an answer")
-    assert one.session.get(one.admin + "/readyz").status_code == 200
+
+    def ready_and_failing():
+        assert one.get("/v1/regions/AR").status_code == 200
+        answer = one.session.get(one.admin + "/readyz")
+        return answer.status_code == 200 and answer.json()["audit"] == "failing"
+
+    eventually(ready_and_failing, within=WITHIN, says="failing, and an answer, and readiness")
     limit_files(one, resource.RLIM_INFINITY)
     eventually(lambda: one.session.get(one.admin + "/readyz").json()["audit"] == "up", within=WITHIN, says="/readyz")
     assert " 0 bad places" in good(one)
@@ -217,9 +222,13 @@ def test_records_are_shipped_once_over_the_databases_death(demo_cluster, tmp_pat
         for _ in range(50):
             one.get("/v1/regions/AR")
         eventually(lambda: one.metrics()["sluice_audit_ship_lag_records"] == 0, within=2 * WITHIN, says="all shipped")
-        in_files = Counter(line["request_id"] for line in grep(one, "--event", "request"))
-        in_database = Counter(entry["request_id"] for entry in entries(server, database, "event = 'request'"))
-        assert in_database == in_files and set(in_files.values()) == {1}
+
+        def in_both():
+            """The lag is told by the keeper's last turn: what was asked since is still on its way. What is doubled or lost stays so."""
+            in_files = told(one)
+            return Counter(entry["request_id"] for entry in entries(server, database, "event = 'request'")) == in_files and in_files
+
+        assert set(eventually(in_both, within=2 * WITHIN, says="the same records in files and database").values()) == {1}
         assert server.query(database, "select count(*) = max(seq) - min(seq) + 1 from sluice.audit_entry group by chain having count(*) <> max(seq) - min(seq) + 1") == []
         one.stop()
         one = start_gateway(tmp_path, server, redis, database, {})
@@ -239,10 +248,10 @@ def test_segments_are_compressed_and_deleted_by_the_rule(own):
     def some():
         for _ in range(200):
             one.get("/v1/regions/AR")
-        return one.metrics()["sluice_audit_segments_deleted_total"] >= 2
+        metrics = one.metrics()  # a segment may be too old before the keeper came to compress it
+        return metrics["sluice_audit_segments_deleted_total"] >= 2 and metrics["sluice_audit_segments_compressed_total"] >= 2
 
-    eventually(some, within=6 * WITHIN, says="deletions")
-    assert one.metrics()["sluice_audit_segments_compressed_total"] >= 2
+    eventually(some, within=6 * WITHIN, says="deletions, and compressed segments")
     assert " 0 bad places" in good(one)
     one.stop()
     assert " 0 bad places" in good(one)
@@ -257,15 +266,22 @@ def cut_tail(one):
 
 
 @pytest.mark.parametrize("place", ["file", "database"])
-def test_a_tail_that_was_cut_off_is_named_by_the_anchors(own, tmp_path, place):
+def test_a_tail_that_was_cut_off_is_named_by_the_anchors(own, postgres, database, tmp_path, place):
     anchors = tmp_path / "anchors"
+
+    def anchored_to():
+        """The number of the worker's newest anchor."""
+        if place == "database":
+            return postgres.query(database, "select coalesce(max(seq), 0) from sluice.audit_anchor where chain like '%-w0'")[0][0]
+        whole, _, _ = anchors.read_text().rpartition("\n")
+        return max((int(line.split()[1]) for line in whole.splitlines() if line.split()[0].endswith("-w0")), default=0)
+
     one = own({"server": {"workers": 1}, "audit": {"anchors": {"every": "100ms", **({"file": str(anchors)} if place == "file" else {})}}})
     for _ in range(20):
         one.get("/v1/regions/AR")
-    last = max(line["seq"] for line in grep(one, "--event", "request"))
-    size = one.metrics()["sluice_audit_anchors_total"]
-    one.get("/v1/regions/AR")
-    eventually(lambda: one.metrics()["sluice_audit_anchors_total"] >= size + 1, within=WITHIN, says="anchors")
+    records = eventually(lambda: len(found := grep(one, "--event", "request")) >= 20 and found, within=WITHIN, says="the records")
+    last = max(line["seq"] for line in records)
+    eventually(lambda: anchored_to() >= last, within=WITHIN, says="an anchor behind the records")  # the next one may have been begun before they came
     options = ("--anchors", anchors, "--no-anchors") if place == "file" else ()
     assert " 0 bad places" in good(one, *options)
     one.kill()
@@ -274,7 +290,6 @@ def test_a_tail_that_was_cut_off_is_named_by_the_anchors(own, tmp_path, place):
     assert verify(again, "--no-anchors").returncode == 0  # without anchors nobody sees it
     done = verify(again, *options)
     assert done.returncode == 1 and chain.name.split("-000001")[0] in done.stdout, done.stdout
-    assert last > 0
 
 
 def test_a_person_is_erased_everywhere_and_the_chain_holds(own):
@@ -286,7 +301,8 @@ def test_a_person_is_erased_everywhere_and_the_chain_holds(own):
     pseudonym = before[0]["subject"]
     erased = command("customer", "erase-subject", "--customer", "acme", "--subject", "ann", "--config", one.path)
     assert erased.returncode == 0, erased.stderr
-    assert "erasure 1:" in erased.stdout and "nobody's" in erased.stdout
+    # The gateway's keeper may have heard of it and been first.
+    assert "erasure 1:" in erased.stdout and ("nobody's" in erased.stdout or "does not know this person" in erased.stdout)
     gone = command("audit", "grep", *who, "--config", one.path)
     assert gone.returncode == 2 and gone.stdout == "" and "erased" in gone.stderr
     eventually(lambda: (folder_of(one) / "erased").is_file(), within=WITHIN, says="the keeper's mark")
@@ -344,11 +360,10 @@ def test_the_gateways_login_may_only_add(own, postgres, database):
 @pytest.fixture(scope="module")
 def shop(postgres, redis, tmp_path_factory):
     with opened(tmp_path_factory.mktemp("audit"), postgres, redis) as one:
-        for who in (DORA, EMIL):
-            for region in ("AR-north-1", "AR-north-2", "none"):
-                one.get(f"/v1/regions/{region}", bearer=token(customer=who, scope="regions:read"))
-        one.get(f"/v1/datasets/uploads.{EMIL}secret", bearer=token(customer=EMIL, scope=SCOPES))
-        eventually(lambda: one.metrics()["sluice_audit_ship_lag_records"] == 0 and one.metrics()["sluice_audit_shipped_total"] > 10, within=WITHIN, says="the records in the database")
+        answers = [one.get(f"/v1/regions/{region}", bearer=token(customer=who, scope="regions:read")) for who in (DORA, EMIL) for region in ("AR-north-1", "AR-north-2", "none")]
+        answers.append(one.get(f"/v1/datasets/uploads.{EMIL}secret", bearer=token(customer=EMIL, scope=SCOPES)))
+        asked = {answer.headers["X-Request-Id"] for answer in answers}
+        eventually(lambda: asked <= {entry["request_id"] for entry in entries(one.postgres, one.database, "event = 'request'")}, within=WITHIN, says="the records in the database")
         yield one
 
 

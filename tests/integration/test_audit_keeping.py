@@ -54,8 +54,9 @@ def ruled(postgres, database, tmp_path):
 
 def test_anchors_become_one_an_hour_and_one_a_day_and_go_with_the_files(ruled, postgres, database, reader):
     ruled(keep_days=120)
-    postgres.query(database, "insert into sluice.audit_anchor (chain, seq, mac, at) select chain, n, decode(repeat('00', 16), 'hex'), clock_timestamp() - interval '20 min' * (14400 - n)"
-                             " from generate_series(1, 14400) n, unnest(array['a-w0', 'b-w0', 'a-k']) chain")  # 200 days
+    [(now,)] = postgres.query(database, "select clock_timestamp()")  # of the times below as well: 20 minutes may end in between
+    postgres.query(database, "insert into sluice.audit_anchor (chain, seq, mac, at) select chain, n, decode(repeat('00', 16), 'hex'), %s - interval '20 min' * (14400 - n)"
+                             " from generate_series(1, 14400) n, unnest(array['a-w0', 'b-w0', 'a-k']) chain", (now,))  # 200 days
     for _ in range(300):
         if reader(THIN) == [(0,)] and postgres.query(database, "select hours_to > now() - interval '50 hours' from sluice.audit_rule") == [(True,)]:
             break
@@ -72,9 +73,9 @@ def test_anchors_become_one_an_hour_and_one_a_day_and_go_with_the_files(ruled, p
         assert postgres.query(database, "select max(seq) from sluice.audit_anchor where chain = %s", (chain,)) == [(14400,)]
     assert ("a-w0", "old") not in kept and ("b-w0", "old") not in kept and kept["a-k", "old"][0] >= 48, "keepers' chains stay, and what is anchored of them"
     # Each that stays is the last one of its hour.
-    assert postgres.query(database, "select count(*) from sluice.audit_anchor a join (select date_trunc('hour', clock_timestamp() - interval '20 min' * (14400 - n), 'UTC') as hour, max(n) as n"
+    assert postgres.query(database, "select count(*) from sluice.audit_anchor a join (select date_trunc('hour', %s - interval '20 min' * (14400 - n), 'UTC') as hour, max(n) as n"
                                     " from generate_series(1, 14400) n group by 1) last on date_trunc('hour', a.at, 'UTC') = last.hour"
-                                    " where a.at between now() - interval '80 days' and now() - interval '50 hours' and a.seq <> last.n") == [(0,)]
+                                    " where a.at between now() - interval '80 days' and now() - interval '50 hours' and a.seq <> last.n", (now,)) == [(0,)]
 
 
 def test_a_chain_without_new_anchors_keeps_its_last_one(ruled, postgres, database, reader):

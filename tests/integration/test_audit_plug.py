@@ -186,9 +186,16 @@ def test_the_power_goes_anywhere_and_the_disk_keeps_a_part_more(shop, plugged, s
     pull(shop, plugged, "any", chance.choice(["before", "half", "after"]), chance.randint(1, 200), chance, reads=seed % 2 == 0)
 
 
+def is_compressed(live):
+    """All that former processes have left: only who writes has a tail."""
+    running = tuple(path.name.rpartition("-w")[0] + "-" for path in live.glob("*.tail"))
+    return running and all(path.name.startswith(running) for path in live.glob("*.jsonl"))
+
+
 def test_a_disk_that_lies_is_found_out_by_this_test(shop, plugged):
     began = shop.postgres.query(shop.database, "select clock_timestamp()")[0][0]
     plug = plugged()
+    eventually(lambda: is_compressed(plug.live), within=WITHIN, says="the former logs' compression")  # the keeper would write, and pull the plug
     plug.lie()
     writers = Writers(shop)
     assert put_analysis(shop, "liar", "select 1 as one", "view") == ""

@@ -38,12 +38,12 @@ def test_a_changed_row_is_seen_everywhere_within_a_second_and_a_half(postgres, d
 
 def test_data_without_a_version_is_kept_for_its_ttl_only(postgres, database, gateway):
     postgres.query(database, "drop trigger sluice_version on warehouse.region; delete from sluice.dataset_version where relation = 'warehouse.region'")
-    one = gateway({"server": {"workers": 1}, "cache": {"ttl": "1s"}}, database=database)
+    one = gateway({"server": {"workers": 1}, "cache": {"ttl": "5s"}}, database=database)
     answer = one.get(NAME)
-    assert "ETag" not in answer.headers and answer.headers["Cache-Control"] == "private, max-age=1"
+    assert "ETag" not in answer.headers and answer.headers["Cache-Control"] == "private, max-age=5"
     postgres.query(database, "update warehouse.region set name = 'Renamed' where region_id = 'AR'")
     assert one.json(NAME)["name"] == "Arvonia"
-    eventually(lambda: one.json(NAME)["name"] == "Renamed", within=4)
+    eventually(lambda: one.json(NAME)["name"] == "Renamed", within=15)
 
 
 @contextlib.contextmanager
@@ -78,7 +78,7 @@ def read_answers(connections, within):
 def test_a_thousand_simultaneous_misses_are_one_query(postgres, database, gateway, store):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 4096)), hard))
-    one = gateway({"server": {"workers": 1}, "database": {"fast": {"statement_timeout": "20s"}}}, database=database, redis=store)
+    one = gateway({"server": {"workers": 1}, "database": {"fast": {"statement_timeout": "60s"}}}, database=database, redis=store)
     one.json("/v1/regions/KE/summary")
     queries = lambda: one.metrics()['sluice_lane_queries_total{lane="fast"}']
     request = f"GET /v1/regions/MO/summary?window=3m HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {one.token}\r\n\r\n".encode()
@@ -109,7 +109,8 @@ def test_stale_answers_stand_in_while_the_database_is_away(own_postgres, gateway
         assert one.get(NAME).status_code == 200
         listed = one.get("/v1/regions?kind=country").headers["ETag"]
         own_postgres.query("stale", "update warehouse.region set name = 'Renamed' where region_id = 'AR'")
-        eventually(lambda: one.get("/v1/regions?kind=country").headers["ETag"] != listed, says="the new version")
+        own_postgres.query("stale", "checkpoint")  # the tests' servers commit asynchronously
+        eventually(lambda: one.get("/v1/regions?kind=country").headers["ETag"] != listed, within=20, says="the new version")
         own_postgres.kill()
         stale = eventually(lambda: (answer := one.get("/v1/regions/AR/summary")).status_code == 200 and answer, says="an answer without the database")
         assert stale.content == old.content
@@ -128,12 +129,13 @@ def test_an_unknown_region_is_not_remembered_for_ever(postgres, database, gatewa
     one = gateway(database=database)
     assert_problem(one.get("/v1/regions/NEW"), 404)
     postgres.query(database, "insert into warehouse.region (region_id, name, kind) values ('NEW', 'New', 'country')")
-    eventually(lambda: fresh(one, "/v1/regions/NEW").status_code == 200, within=3)
+    eventually(lambda: fresh(one, "/v1/regions/NEW").status_code == 200, within=10)
 
 
 def test_the_cache_stays_within_its_memory(gateway):
-    one = gateway({"server": {"workers": 1}, "cache": {"memory": "1MB"}}, redis=None)
+    # Of 900 queries one may be late on a busy machine, and this is not about the lane's time.
+    one = gateway({"server": {"workers": 1}, "cache": {"memory": "1MB"}, "database": {"fast": {"statement_timeout": "10s"}}}, redis=None)
     for days in range(1, 900):
         assert one.get(f"/v1/regions/AR/summary?window={days}d").status_code == 200
+    eventually(lambda: one.metrics()["sluice_cache_entries"] > 10)
     assert one.metrics()["sluice_cache_bytes"] <= 1 << 20
-    assert one.metrics()["sluice_cache_entries"] > 10

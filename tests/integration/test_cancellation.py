@@ -1,4 +1,5 @@
 """A client that leaves takes its query with it: in the queue, while it is planned, counted, run or streamed; and nobody else's."""
+import contextlib
 import heapq
 import random
 import socket
@@ -6,14 +7,16 @@ import statistics
 import threading
 import time
 
+import psycopg2
 import pytest
 import requests
 
 from conftest import NUMBERS, TEMPLATE, start_gateway
-from gateway import SLOWNESS, token
+from gateway import SANITIZE, SLOWNESS, token
 from wait import eventually
 
 BUSY = 'sluice_lane_connections_busy{lane="scan"}'
+ONCE = 4 if SANITIZE else 0.2  # seconds for an end that is measured once; what nobody cancels takes ten and more
 # slowly() is stable, so that it is called once a row and only where its value is wanted; the planner itself calls pondered().
 SQL = """
 create schema leave; grant usage on schema leave to sluice_reader;
@@ -21,10 +24,11 @@ create table leave.item (id integer primary key, name text not null);
 insert into leave.item select n, 'item ' || n from generate_series(1, 400) as n;
 create function leave.slowly(id integer, seconds float8) returns integer language plpgsql stable as 'begin perform pg_sleep(seconds); return id; end';
 create function leave.pondered(seconds float8) returns integer language plpgsql immutable as 'begin perform pg_sleep(seconds); return 1; end';
-create view leave.slow as select id, leave.slowly(id, 0.05) as t from leave.item;
+create view leave.slow as select id, leave.slowly(id, 0.25) as t from leave.item;
+create view leave.brief as select id, leave.slowly(id, 0.05) as t from leave.item;
 create view leave.dripping as select id, leave.slowly(id, 0.005) as t, repeat(md5(id::text), 100) as body from leave.item cross join generate_series(1, 100);
 create view leave.gushing as select id, repeat('x', 1000) as body from leave.item cross join generate_series(1, 100000);
-create view leave.hard_to_plan as select id, name from leave.item where leave.pondered(4) = 1;
+create view leave.hard_to_plan as select id, name from leave.item where leave.pondered(10) = 1;
 grant select on all tables in schema leave to sluice_reader;
 """
 # What is asked, with which header, and how its statement begins; {0} makes the statement one that was not planned before.
@@ -74,16 +78,43 @@ def begin(folder, postgres, redis, database, changes):
 
 @pytest.fixture
 def watcher(postgres, leave_database):
-    """Counts the statements that run for the gateway; those that begin like `like`."""
+    """Counts the statements that run for the gateway; those like `like`, and like none of `but`."""
     connection = postgres.connect(leave_database)
     cursor = connection.cursor()
 
-    def active(like="%leave%"):
-        cursor.execute("select count(*) from pg_stat_activity where usename = 'sluice_reader' and state = 'active' and datname = current_database() and query ilike %s", (like,))
+    def active(like="%leave%", but=("",)):
+        cursor.execute("select count(*) from pg_stat_activity where usename = 'sluice_reader' and state = 'active' and datname = current_database() and query ilike %s and not query ilike any(%s)", (like, list(but)))
         return cursor.fetchone()[0]
 
     yield active
     connection.close()
+
+
+def own_cancel(postgres, database):
+    """Seconds from a cancel that PostgreSQL's own client sends to the end of its query: how long that takes this machine just now."""
+    sleeper, seer = postgres.connect(database), postgres.connect(database)
+    me = sleeper.get_backend_pid()
+
+    def sleep():
+        with contextlib.suppress(psycopg2.errors.QueryCanceled), sleeper.cursor() as cursor:
+            cursor.execute("select pg_sleep(120)")
+
+    thread = threading.Thread(target=sleep, daemon=True)
+    with seer.cursor() as cursor:
+        def sleeps():
+            cursor.execute("select count(*) from pg_stat_activity where pid = %s and state = 'active' and query like '%%pg_sleep%%'", (me,))
+            return cursor.fetchone()[0] == 1
+
+        thread.start()
+        eventually(sleeps, within=20, every=0.002, says="a query's start")
+        began = time.monotonic()
+        sleeper.cancel()
+        eventually(lambda: not sleeps(), within=20, every=0.002, says="a cancelled query's end")
+        took = time.monotonic() - began
+    thread.join(20)
+    sleeper.close()
+    seer.close()
+    return took
 
 
 SHAPES = iter(range(1, 1 << 30))
@@ -99,8 +130,8 @@ def ask(one, moment):
 
 @pytest.mark.tsan
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_who_leaves_ends_his_query_within_100_ms(store, watcher, moment):
-    took = []
+def test_who_leaves_ends_his_query_within_100_ms(postgres, leave_database, store, watcher, moment):
+    took, machine = [], []
     for turn in range(5):
         gone = store.metrics()["sluice_clients_gone_total"]
         connection = ask(store, moment)
@@ -111,17 +142,18 @@ def test_who_leaves_ends_his_query_within_100_ms(store, watcher, moment):
         WAYS[turn % len(WAYS)](connection)
         eventually(lambda: watcher() == 0, within=20, every=0.002, says="the query's end")
         took.append(time.monotonic() - left)
+        machine.append(own_cancel(postgres, leave_database))
         connection.close()
         if turn % len(WAYS) != 1:
             eventually(lambda: store.metrics()["sluice_clients_gone_total"] > gone or moment.startswith("streamed") or moment in ("packed", "paged"), says="a client counted")
-    assert statistics.median(took) < 0.1 * SLOWNESS, took
+    assert statistics.median(took) < 0.1 * SLOWNESS + 2 * statistics.median(machine), (took, machine)
     eventually(lambda: store.metrics()[BUSY] == 0, says="free connections")
     assert store.json("/v1/datasets/item?id=lt.3&select=id&order=id") == [{"id": 1}, {"id": 2}]
 
 
 @pytest.mark.tsan
 def test_who_leaves_the_queue_is_never_run(postgres, redis, leave_database, watcher, tmp_path):
-    one = begin(tmp_path, postgres, redis, leave_database, {"server": {"workers": 1}, "database": {"scan": {"connections": 1, "queue": 8, "queue_timeout": "60s"}}})
+    one = begin(tmp_path, postgres, redis, leave_database, {"server": {"workers": 1}, "database": {"scan": {"connections": 1, "queue": 8, "queue_timeout": "60s", "statement_timeout": "5m"}}})
     try:
         assert one.get("/v1/datasets/item?id=eq.1").status_code == 200
         first = ask(one, "sorted")
@@ -153,7 +185,7 @@ def test_who_leaves_while_his_plan_is_asked_for_ends_that_too(store, watcher):
     left = time.monotonic()
     connection.close()
     eventually(lambda: watcher() == 0, within=10, every=0.002)
-    assert time.monotonic() - left < 0.2 * SLOWNESS
+    assert time.monotonic() - left < ONCE
 
 
 class Patient(threading.Thread):
@@ -206,23 +238,22 @@ def leave_at_random(one, count, seconds, seed):
 @pytest.mark.tsan
 def test_100_clients_who_leave_at_random_moments_leave_nothing_running_and_harm_nobody(postgres, redis, leave_database, watcher, tmp_path):
     one = begin(tmp_path, postgres, redis, leave_database, {"database": {"scan": {"connections": 10, "queue": 256, "queue_timeout": "60s"}}})
-    patients = [Patient(one, "item?id=eq.7", 1), Patient(one, "item?id=gt.390&order=id", 10), Patient(one, "slow?order=id&limit=2", 2), Patient(one, "item?select=id&limit=400", 400)]
+    patients = [Patient(one, "item?id=eq.7", 1), Patient(one, "item?id=gt.390&order=id", 10), Patient(one, "brief?order=id&limit=2", 2), Patient(one, "item?select=id&limit=400", 400)]
     try:
         for patient in patients:
             patient.start()
         eventually(lambda: all(patient.answers for patient in patients), within=20, says="answers to all")
         left, connections = leave_at_random(one, 100, 3.0, 4)
         # The patient ones go on asking: what they run is no trace of those who left.
-        theirs = lambda: watcher() - watcher("%item%") - watcher("%limit 3%")
-        eventually(lambda: theirs() <= 0, within=20, every=0.005, says="the end of all that was left behind")
+        eventually(lambda: watcher(but=("%item%", "%limit 3%")) == 0, within=20, every=0.005, says="the end of all that was left behind")
         took = time.monotonic() - left
+        eventually(lambda: all(patient.answers > 5 for patient in patients), within=60, says="more answers to all")  # they waited in the queue behind the others
         for patient in patients:
             patient.stopping.set()
         for patient in patients:
             patient.join(60)
-        assert took < 0.2 * SLOWNESS, f"{took * 1000:.0f} ms"
+        assert took < ONCE, f"{took * 1000:.0f} ms"
         assert not [strange for patient in patients for strange in patient.strange][:3]
-        assert all(patient.answers > 5 for patient in patients), [patient.answers for patient in patients]
         for connection in connections:  # those that were closed by half still keep what was sent to them
             connection.close()
         eventually(lambda: watcher() == 0 and one.metrics()["sluice_requests_in_flight"] == 0 and one.metrics()[BUSY] == 0, within=2 * SLOWNESS, says="quiet")
@@ -236,7 +267,7 @@ def test_100_clients_who_leave_at_random_moments_leave_nothing_running_and_harm_
 @pytest.mark.tsan
 def test_40_clients_who_leave_at_once_leave_nothing_running(postgres, redis, leave_database, watcher, tmp_path):
     # Forty logins at once take one worker long on a busy machine: nobody is sent away meanwhile.
-    one = begin(tmp_path, postgres, redis, leave_database, {"server": {"workers": 1}, "database": {"connect_timeout": "30s", "scan": {"connections": 40, "queue": 64, "queue_timeout": "60s"}}})
+    one = begin(tmp_path, postgres, redis, leave_database, {"server": {"workers": 1}, "database": {"connect_timeout": "30s", "scan": {"connections": 40, "queue": 64, "queue_timeout": "60s", "statement_timeout": "5m"}}})
     try:
         connections = [ask(one, moment) for moment in ("sorted", "counted", "streamed", "streamed to nobody") for _ in range(10)]
         eventually(lambda: watcher() == 40, within=30 * SLOWNESS, says="forty scans")
@@ -245,7 +276,7 @@ def test_40_clients_who_leave_at_once_leave_nothing_running(postgres, redis, lea
             reset(connection)
         eventually(lambda: watcher() == 0, within=20, every=0.005, says="their end")
         took = time.monotonic() - left
-        assert took < 0.2 * SLOWNESS, f"{took * 1000:.0f} ms"
+        assert took < ONCE, f"{took * 1000:.0f} ms"
         assert len(one.json("/v1/datasets/item?id=lt.30")) == 29
     finally:
         one.stop()

@@ -4,6 +4,7 @@ import csv
 import io
 import re
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -28,7 +29,8 @@ create view {0}_analytics.slow as select id, (select count(*) from generate_seri
 create view {0}_analytics.broken as select id, 1 / (id - 5) as x from {0}_uploads.sales;
 create view {0}_analytics.me as select current_user::text as role, current_setting('sluice.customer', true) as customer;
 """
-CHANGES = {"warehouse": {"schemas": ["ware"]}, "customers": {"connections": 8, "each": 2, "queue": 40, "idle": "1s"}}
+# Patient: a machine that is busy with other tests takes long to log in.
+CHANGES = {"database": {"connect_timeout": "20s"}, "warehouse": {"schemas": ["ware"]}, "customers": {"connections": 8, "each": 2, "queue": 40, "queue_timeout": "20s", "idle": "1s"}}
 GONE = "no dataset of this name"
 
 
@@ -76,6 +78,12 @@ def active(office, name="%"):
     return office.query("select count(*) from pg_stat_activity where datname = current_database() and usename like %s and state = 'active'", (f"sluice_c_{name}",))[0][0]
 
 
+def reading(office, name):
+    """His queries of the slow view itself, not of what it is."""
+    return office.query("select count(*) from pg_stat_activity where datname = current_database() and usename like %s and state = 'active' and query like '%%slow%%' and query not ilike 'explain%%'",
+                        (f"sluice_c_{name}",))[0][0]
+
+
 def words(answer):
     """A problem, without what is of this one request."""
     return {name: value for name, value in answer.json().items() if name not in ("request_id", "instance")}
@@ -115,7 +123,7 @@ def test_it_runs_on_the_customers_own_login_and_a_view_that_asks_who_reads_is_no
     for name in ("anna", "bert"):
         with lane.connect(timeout=30) as connection:
             connection.sendall(f"GET /v1/datasets/analytics.slow?order=t HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {bearer(name)}\r\n\r\n".encode())
-            eventually(lambda: active(office, name) == 1, within=10, says="the query on his login")
+            eventually(lambda: reading(office, name) == 1, within=10, says="the query on his login")
         eventually(lambda: active(office, name) == 0, within=2 * SLOWNESS, says="the query's end")
         assert_problem(lane.get("/v1/datasets/analytics.me", bearer=bearer(name)), 404, "not-found")
 
@@ -218,13 +226,23 @@ def make_many(office, count):
     return names
 
 
+def open_peers(port):
+    """Of a port of ours the other ends of connections that both ends hold open. One that the other end has closed is not among them, though its backend lives until it is given the processor."""
+    rows = [line.split()[1:4] for line in Path("/proc/net/tcp").read_text().splitlines() if f":{port:04X} " in line]
+    return {int(other.rpartition(":")[2], 16) for own, other, state in rows if own.endswith(f":{port:04X}") and state == "01"}
+
+
 def test_two_hundred_customers_share_few_connections(lane, office):
     names = make_many(office, 200)
     most, stop = [0], threading.Event()
+    watched = office.postgres.connect(office.database)
 
     def watch():
-        while not stop.is_set():
-            most[0] = max(most[0], connections(office))
+        with watched.cursor() as cursor:
+            while not stop.wait(0.005):
+                cursor.execute("select client_port from pg_stat_activity where datname = current_database() and usename like 'sluice_c_%'")
+                logged_in = {port for (port,) in cursor.fetchall()}
+                most[0] = max(most[0], len(logged_in & open_peers(office.postgres.port)))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -237,8 +255,8 @@ def test_two_hundred_customers_share_few_connections(lane, office):
     finally:
         stop.set()
         watcher.join()
-    # A backend whose connection was closed is seen until it has ended.
-    assert 0 < most[0] <= 8 + 8, most[0]
+        watched.close()
+    assert 0 < most[0] <= 8, most[0]
     assert lane.metrics()['sluice_lane_connections_open{lane="customer"}'] <= 8
     eventually(lambda: connections(office) == 0, within=10 * SLOWNESS, says="the end of idle connections")
     for name in names:
@@ -249,7 +267,7 @@ def test_who_leaves_ends_his_query(lane, office):
     for path in ("analytics.slow?format=ndjson", "analytics.slow?order=t"):
         connection = lane.connect(timeout=30)
         connection.sendall(f"GET /v1/datasets/{path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {bearer('anna')}\r\n\r\n".encode())
-        eventually(lambda: active(office, "anna") == 1, within=10, says="the query's start")
+        eventually(lambda: reading(office, "anna") == 1, within=10, says="the query's start")
         connection.close()
         eventually(lambda: active(office, "anna") == 0, within=2 * SLOWNESS, every=0.005, says="the query's end")
     assert lane.json("/v1/datasets/uploads.sales?id=eq.1&select=id", bearer=bearer("anna")) == [{"id": 1}]
@@ -259,7 +277,7 @@ def test_a_full_queue_is_one_customers_own(lanes, office):
     one = lanes(each=1, queue=1)
     with concurrent.futures.ThreadPoolExecutor(20) as pool:
         slow = [pool.submit(one.get, f"/v1/datasets/analytics.slow?id=lt.30&order=t&limit={n + 40}", bearer=bearer("anna")) for n in range(12)]
-        eventually(lambda: active(office, "anna") >= 1, within=20, says="the first slow query")
+        eventually(lambda: reading(office, "anna") >= 1, within=20, says="the first slow query")
         assert one.json("/v1/datasets/uploads.sales?select=who&limit=1", bearer=bearer("bert")) == [{"who": "bert"}]
         answers = [future.result() for future in slow]
     refused = [answer for answer in answers if answer.status_code == 503]
@@ -278,18 +296,18 @@ def test_a_login_that_fails_is_told_to_the_operator_by_the_roles_name(lanes, off
     assert password_of("carl") not in one.errors()
     assert one.json("/v1/datasets/uploads.sales?select=who&limit=1", bearer=bearer("anna")) == [{"who": "anna"}]
     office.query(f"alter role sluice_c_carl password '{password_of('carl')}'")
-    eventually(lambda: one.get("/v1/datasets/uploads.t", bearer=bearer("carl")).status_code == 200, within=10, says="the right password again")
+    eventually(lambda: one.get("/v1/datasets/uploads.t", bearer=bearer("carl")).status_code == 200, within=20, says="the right password again")
     office.erase("carl")
 
 
 def test_a_role_that_goes_under_way_ends_its_reads_and_nobody_elses(lanes, office):
     office.ok("add", "dora")
-    office.as_customer("dora", "create table dora_uploads.t as select n as id from generate_series(1, 100) n; create view dora_analytics.slow as select id, (select count(*) from generate_series(1, 600000) n where n > s.id)::text as t from dora_uploads.t s")
+    office.as_customer("dora", "create table dora_uploads.t as select n as id from generate_series(1, 300) n; create view dora_analytics.slow as select id, (select count(*) from generate_series(1, 600000) n where n > s.id)::text as t from dora_uploads.t s")
     one = lanes()
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        reading = pool.submit(one.get, "/v1/datasets/analytics.slow?order=t", bearer=bearer("dora"))
-        eventually(lambda: active(office, "dora") == 1, within=10, says="the query's start")
+        answer = pool.submit(one.get, "/v1/datasets/analytics.slow?order=t", bearer=bearer("dora"))
+        eventually(lambda: reading(office, "dora") == 1, within=10, says="the query's start")
         office.ok("remove", "dora", "--yes")
-        assert reading.result().status_code in (404, 503)
+        assert answer.result().status_code in (404, 503)
     eventually(lambda: one.get("/v1/datasets/uploads.t", bearer=bearer("dora")).status_code == 404, within=3 * SLOWNESS, says="404 for what is gone")
     assert one.json("/v1/datasets/uploads.sales?select=who&limit=1", bearer=bearer("anna")) == [{"who": "anna"}]

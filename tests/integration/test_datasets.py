@@ -237,7 +237,7 @@ def test_freshness_tells_the_newest_row_and_the_version(postgres, store):
     assert describe(store, "shop.no_key")["freshness"]["version"] is None
     postgres.query(store.database, "insert into shop.reading (station, day, id) values ('S9', '2025-03-01', 999)")
     try:
-        eventually(lambda: describe(store, "shop.reading")["freshness"]["version"] != before["version"], within=SLOWNESS, says="another version")
+        eventually(lambda: describe(store, "shop.reading")["freshness"]["version"] != before["version"], within=2 * SLOWNESS, says="another version")
         after = describe(store, "shop.reading")["freshness"]
         assert after["latest"] == "2025-03-01" and after["changed_at"] > before["changed_at"]
     finally:
@@ -347,8 +347,11 @@ def test_no_answer_of_these_is_kept(store, name):
 
 
 def test_what_is_the_same_for_all_is_kept(store):
-    plans = [store.get("/v1/datasets/shop.reading?order=id&limit=3", bearer=reader(customer)).headers["Sluice-Plan"] for customer in CUSTOMERS * 2]
-    assert "cache=memory" in plans[-1]
+    def plans():
+        return [store.get("/v1/datasets/shop.reading?order=id&limit=3", bearer=reader(customer)).headers["Sluice-Plan"] for customer in CUSTOMERS * 2]
+
+    # A version that is noticed just then, of another test's rows, ends what was kept.
+    eventually(lambda: "cache=memory" in plans()[-1], says="a kept answer")
 
 
 def test_a_range_in_another_unit_is_not_answered_with_what_was_kept_of_a_range_of_rows(store):

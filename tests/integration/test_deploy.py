@@ -152,7 +152,7 @@ def test_the_service_manager_is_told(postgres, redis, demo, tmp_path, monkeypatc
         monkeypatch.setenv("NOTIFY_SOCKET", str(path))
         one = start_gateway(tmp_path, postgres, redis, demo, {}, ready=False)
         assert manager.recv(4096).startswith(b"READY=1\n")
-        eventually(one.is_ready, says="readiness: the lanes' first word of themselves comes within half a second of READY")
+        eventually(one.is_ready, within=30, says="readiness: the lanes' first word of themselves comes within half a second of READY")
         one.terminate()
         assert manager.recv(4096).startswith(b"STOPPING=1\n")
         one.stop()

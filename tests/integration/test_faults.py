@@ -10,7 +10,8 @@ import pytest
 import requests
 
 from conftest import TEMPLATE, start_gateway
-from gateway import RELEASE_BINARY, SANITIZE, SLOWNESS, assert_problem
+from gateway import PATIENT, RELEASE_BINARY, SANITIZE, SLOWNESS, assert_problem
+from test_cancellation import own_cancel
 from wait import eventually
 
 CACHED = "/v1/regions/AR/summary?window=7d"
@@ -65,13 +66,15 @@ class Load:
             thread.join(60)
 
 
+# The database answers late on a busy machine: these tests are not about the lane's time.
+UNHURRIED = {"database": {"fast": PATIENT["fast"]}}
 UNCACHED = "/v1/regions/MO-south-2/summary?window={turn}d"
 SERIES = "/v1/regions/KE/weather"
 
 
 @pytest.mark.tsan
 def test_redis_may_die_under_load_and_come_back(gateway, own_redis):
-    one = gateway(redis=own_redis)
+    one = gateway(UNHURRIED, redis=own_redis)
     with Load(one, [CACHED, UNCACHED, SERIES]) as load:
         load.more(UNCACHED)
         own_redis.kill()
@@ -88,7 +91,7 @@ def test_redis_may_die_under_load_and_come_back(gateway, own_redis):
 @pytest.mark.tsan
 def test_postgres_may_die_under_load_and_come_back(own_postgres, redis, tmp_path):
     own_postgres.clone("faulty", TEMPLATE)
-    one = start_gateway(tmp_path, own_postgres, redis, "faulty", {})
+    one = start_gateway(tmp_path, own_postgres, redis, "faulty", UNHURRIED)
     try:
         with Load(one, [CACHED, UNCACHED, SERIES]) as load:
             for path in (CACHED, UNCACHED, SERIES):
@@ -119,7 +122,7 @@ def test_it_starts_before_its_database_or_says_why_not(own_postgres, redis, tmp_
         assert one.process.returncode not in (0, -6, -11) and "database" in one.errors()
         one.process.returncode = -9  # nothing to stop
         return
-    assert one.session.get(one.admin + "/readyz", timeout=2).status_code == 503
+    assert one.session.get(one.admin + "/readyz", timeout=30).status_code == 503
     own_postgres.start()
     eventually(one.is_ready, within=10 * SLOWNESS)
     one.stop()
@@ -149,7 +152,7 @@ def send(gateway, path):
 def test_a_client_that_leaves_cancels_its_scan_within_100_ms(postgres, database, gateway):
     one = gateway({**slow_view(postgres, database, 0.5), "database": {"scan": {"connections": 2}}}, database=database)
     watcher = postgres.connect(database)
-    took = []
+    took, machine = [], []
     with watcher.cursor() as cursor:
         for _ in range(5):
             connection = send(one, "/v1/regions/AR/weather")
@@ -158,8 +161,9 @@ def test_a_client_that_leaves_cancels_its_scan_within_100_ms(postgres, database,
             connection.close()
             eventually(lambda: running(cursor) == 0, within=10, every=0.002, says="the scan's end")
             took.append(time.monotonic() - left)
+            machine.append(own_cancel(postgres, database))
     watcher.close()
-    assert statistics.median(took) < 0.1 * SLOWNESS, took
+    assert statistics.median(took) < 0.1 * SLOWNESS + 2 * statistics.median(machine), (took, machine)
     eventually(lambda: one.metrics()["sluice_clients_gone_total"] == 5, says="five clients counted")
     assert one.get("/v1/regions/AR/forecast").status_code == 200, "the connection did not come back clean"
 
@@ -169,20 +173,23 @@ def test_a_statement_that_outlives_its_limit_is_a_504(postgres, database, gatewa
     assert_problem(one.get("/v1/regions/AR/weather"), 504, "timeout")
     assert_problem(one.get("/v1/regions/AR/weather?from=2025-01-01&to=2025-01-31"), 504, "timeout")
     assert_problem(one.get("/v1/regions/AR/summary"), 504, "timeout")
-    assert one.get("/v1/regions/AR").status_code == 200
+    eventually(lambda: one.get("/v1/regions/AR").status_code == 200, within=20, says="a quick one")  # 200 ms are not much for a busy machine
 
 
 @pytest.mark.tsan
 def test_a_full_queue_is_a_503_at_once_and_the_fast_lane_goes_on(postgres, database, gateway):
-    one = gateway({"server": {"workers": 1}, **slow_view(postgres, database, 20), "database": {"scan": {"connections": 1, "queue": 2, "queue_timeout": "4s"}}}, database=database)
+    one = gateway({"server": {"workers": 1}, **slow_view(postgres, database, 28), "database": {"scan": {"connections": 1, "queue": 2, "queue_timeout": "12s"}}}, database=database)
     held = [send(one, "/v1/regions/AR/weather") for _ in range(3)]
     try:
         eventually(lambda: one.metrics()["sluice_requests_in_flight"] >= 3)
-        started = time.monotonic()
-        refused = one.get("/v1/regions/AR/weather")
-        assert time.monotonic() - started < 0.5 * SLOWNESS
-        assert_problem(refused, 503, "overloaded")
-        assert int(refused.headers["Retry-After"]) >= 1
+        took = []
+        for _ in range(3):
+            started = time.monotonic()
+            refused = one.get("/v1/regions/AR/weather")
+            took.append(time.monotonic() - started)
+            assert_problem(refused, 503, "overloaded")
+            assert int(refused.headers["Retry-After"]) >= 1
+        assert statistics.median(took) < 0.5 * SLOWNESS, took
         assert one.get("/v1/regions/AR").status_code == 200
         # Those that waited are told after queue_timeout; the one that runs is not disturbed.
         told = lambda: select.select(held, [], [], 0.1)[0]
@@ -194,14 +201,14 @@ def test_a_full_queue_is_a_503_at_once_and_the_fast_lane_goes_on(postgres, datab
 
 
 def test_sigterm_drains(postgres, database, gateway):
-    postgres.query(database, """create view serving.long as select region_id, day, temperature_c from warehouse.weather_daily cross join generate_series(1, 40);
-        grant select on serving.long to sluice_reader""")
-    one = gateway({"serving": {"weather": "serving.long"}, "server": {"drain_delay": "1s", "drain_timeout": "30s"}}, database=database)
+    postgres.query(database, """create view serving.long as select region_id, day, temperature_c from warehouse.weather_daily cross join generate_series(1, 160);
+        grant select on serving.long to sluice_reader""")  # much more than the kernel keeps for a reader who has stopped
+    one = gateway({"serving": {"weather": "serving.long"}, "server": {"drain_delay": "6s", "drain_timeout": "60s"}, "database": {"scan": {"statement_timeout": "2m"}}}, database=database)
     stream = send(one, "/v1/regions/AR/weather?format=csv")
     first = stream.recv(1000)
     assert b" 200 " in first
     one.terminate()
-    eventually(lambda: one.session.get(one.admin + "/readyz", timeout=5).status_code == 503, within=0.9, says="readiness falling first")
+    eventually(lambda: one.session.get(one.admin + "/readyz", timeout=5).status_code == 503, within=4, says="readiness falling first")
     assert one.get("/v1/regions/AR").status_code == 200, "the listener closed before drain_delay"
 
     def is_closed():
@@ -211,13 +218,13 @@ def test_sigterm_drains(postgres, database, gateway):
             return True
         return False
 
-    eventually(is_closed, within=10, says="the listener's end")
+    eventually(is_closed, within=30, says="the listener's end")
     assert one.process.poll() is None, "it did not wait for the stream"
     received = first
     while chunk := stream.recv(1 << 20):
         received += chunk
     assert received.endswith(b"0\r\n\r\n"), "the stream was cut"
-    assert one.process.wait(10) == 0, "it waited for more than the stream: drain_timeout is 30 s"
+    assert one.process.wait(25) == 0, "it waited for more than the stream: drain_timeout is 60 s"
 
 
 def test_idle_keep_alive_connections_do_not_hold_up_the_drain(gateway):

@@ -297,7 +297,9 @@ def test_results_expire(postgres, redis, office, tmp_path):
         job = begun(submit(one, "select 1 as one"))
         eventually(lambda: get(one, job).status_code == 404, within=20 * SLOWNESS, says="its end")
         assert_problem(get(one, job, path="/result"), 404, "not-found")
-        assert office.query("select count(*) from sluice.job")[0][0] == 0 and tables(office) == []
+        # A look at it tidies up, unless its worker has not put it away yet, or a lock is not had at once: then the next one does.
+        gone = lambda: get(one, job).status_code == 404 and office.query("select count(*) from sluice.job")[0][0] == 0 and tables(office) == []
+        eventually(gone, within=5 * SLOWNESS, says="the end of its row and its table")
     finally:
         one.stop()
 
@@ -320,7 +322,7 @@ def test_what_was_under_way_has_failed_after_a_restart(postgres, redis, office, 
         jobs = [begun(submit(one, LONG)) for _ in range(3)]
         eventually(lambda: office.query(ACTIVE)[0][0] == 2, within=20 * SLOWNESS, says="the queries' start")
         one.process.send_signal(how)
-        one.process.wait(30)
+        one.process.wait(60)
         one.start()
         for job in jobs:
             told = get(one, job).json()

@@ -18,8 +18,27 @@ def tier(rates=(), quotas=()):
     return {"limits": {"tiers": {"test": {"rates": list(rates), "quotas": list(quotas)}}}}
 
 
+def shared(gateway, count, changes, **options):
+    """Instances that count in Redis from their first call on, and go on to while Redis is late: they are ready without it, and one that gave it up would admit its own share."""
+    started = [gateway({**changes, "redis": {"timeout": "5s"}}, **options) for _ in range(count)]
+    for one in started:
+        eventually(lambda one=one: one.metrics()["sluice_redis_up"] == 1, within=20, says="the connection to Redis")
+    return started
+
+
+def one_on(gateway, changes, store):
+    """An instance on Redis, or on what the process keeps by itself."""
+    return shared(gateway, 1, changes, redis=store)[0] if store else gateway(changes, redis=None)
+
+
 def customer_token(name):
     return token(customer=name)
+
+
+@pytest.fixture(autouse=True)
+def away_from_midnight():
+    """Quotas begin anew at midnight UTC: none does so in the middle of a test."""
+    eventually(lambda: time.time() % 86400 < 86400 - 60, within=90, every=0.5, says="the next day")
 
 
 def burst(gateways, calls, bearer, threads=25):
@@ -39,35 +58,38 @@ def burst(gateways, calls, bearer, threads=25):
 
 @pytest.mark.tsan
 def test_of_100_calls_at_once_over_three_instances_exactly_the_burst_is_admitted(gateway, redis):
-    three = [gateway(tier([{"rate": "5/min", "burst": 5}]), prefix="limits-a:") for _ in range(3)]
+    # The next token comes after a minute: the calls of a busy machine don't take that long.
+    three = shared(gateway, 3, tier([{"rate": "1/min", "burst": 5}]), prefix="limits-a:")
     assert burst(three, 100, customer_token("a_one")) == 5
     assert burst(three, 40, customer_token("a_two")) == 5, "another customer has a bucket of its own"
     three[0].kill()
     assert burst(three[1:], 20, customer_token("a_one")) == 0, "killing an instance gave tokens away"
     refused = three[1].get(PATH, bearer=customer_token("a_one"))
     assert_problem(refused, 429, "rate-limited")
-    assert 1 <= int(refused.headers["Retry-After"]) <= 12
+    assert 1 <= int(refused.headers["Retry-After"]) <= 60
 
 
 @pytest.mark.long
 def test_then_one_is_admitted_every_12_seconds(gateway):
-    three = [gateway(tier([{"rate": "5/min", "burst": 5}]), prefix="limits-l:") for _ in range(3)]
+    three = shared(gateway, 3, tier([{"rate": "5/min", "burst": 5}]), prefix="limits-l:")
     bearer = customer_token("steady")
+    began = time.monotonic()
     assert burst(three, 50, bearer) == 5
-    admitted, started = [], time.monotonic()
+    admitted, emptied = [], time.monotonic()
     pause = threading.Event()
-    while time.monotonic() - started < 61:
+    while len(admitted) < 5 and time.monotonic() - emptied < 70:
         if three[len(admitted) % 3].get(PATH, bearer=bearer).status_code == 200:
-            admitted.append(time.monotonic() - started)
+            admitted.append(time.monotonic())
         pause.wait(0.1)
+    # The bucket was full at `began` and empty at `emptied`: a call may be late, but none is early.
     assert len(admitted) == 5, admitted
-    assert all(11 < later - earlier < 13 for earlier, later in zip(admitted, admitted[1:])), admitted
+    assert all(at - began > 12 * number - 0.1 and at - emptied < 12 * number + 4 for number, at in enumerate(admitted, 1)), (began, emptied, admitted)
 
 
 def hammer(gateways, bearer, seconds, threads):
-    """As many calls as go in `seconds`; how many were admitted, and the time it took."""
+    """As many calls as go in `seconds`: when each was answered and whether it was admitted; and the time it took."""
     stop = time.monotonic() + seconds
-    counts = [0] * threads
+    calls = []
 
     def run(index):
         session = requests.Session()
@@ -75,50 +97,63 @@ def hammer(gateways, bearer, seconds, threads):
         while time.monotonic() < stop:
             answer = one.get(PATH, bearer=bearer, session=session)
             assert answer.status_code in (200, 429)
-            counts[index] += answer.status_code == 200
+            calls.append((time.monotonic(), answer.status_code == 200))
 
     started = time.monotonic()
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(run, range(threads)))
-    return sum(counts), time.monotonic() - started
+    return sorted(calls), time.monotonic() - started
+
+
+def due(calls, rate, burst_size):
+    """How many of these calls one bucket would have admitted: what the clients did not ask for is nobody's due."""
+    tokens, last, admitted = burst_size, calls[0][0], 0
+    for at, _ in calls:
+        tokens, last = min(burst_size, tokens + (at - last) * rate), at
+        if tokens >= 1:
+            tokens, admitted = tokens - 1, admitted + 1
+    return admitted
 
 
 def check_rate(gateways, rate, burst_size, seconds, threads=12):
     before = sum(one.metrics()["sluice_redis_round_trips_total"] for one in gateways)
-    admitted, took = hammer(gateways, customer_token("fast"), seconds, threads)
+    calls, took = hammer(gateways, customer_token("fast"), seconds, threads)
+    admitted = sum(was for _, was in calls)
     trips = sum(one.metrics()["sluice_redis_round_trips_total"] for one in gateways) - before
     # Leases: 100 ms worth of tokens for each instance, whose workers share them.
     most = rate * took + burst_size + 0.1 * rate * len(gateways)
     assert admitted <= most, f"{admitted} admitted, {most:.0f} allowed"
-    return admitted, took, trips
+    return admitted, took, trips, calls
 
 
 @pytest.mark.tsan
 def test_a_high_rate_is_leased_and_never_over_admitted(gateway):
-    # What the Python clients can send on a busy machine has to be more than the rate.
+    # What the Python clients can send has to be more than the rate, most of the time.
     rate = 20 if SANITIZE == "thread" else 100
-    three = [gateway(tier([{"rate": f"{rate}/s", "burst": rate // 2}]), prefix="limits-b:") for _ in range(3)]
-    admitted, took, _ = check_rate(three, rate, rate // 2, 3)
-    assert admitted >= 0.9 * rate * took, f"{admitted} admitted in {took:.1f} s, {rate * took:.0f} were due"
+    three = shared(gateway, 3, tier([{"rate": f"{rate}/s", "burst": rate // 2}]), prefix="limits-b:")
+    admitted, took, _, calls = check_rate(three, rate, rate // 2, 3)
+    # Of three seconds at the rate and the burst, this is nine tenths of the three seconds.
+    were_due = due(calls, rate, rate // 2)
+    assert admitted >= 0.77 * were_due, f"{admitted} of {len(calls)} calls admitted in {took:.1f} s, {were_due} were due"
 
 
 @pytest.mark.long
 def test_1000_a_second_over_20_seconds(gateway):
     # Two workers each: they share leases, so that an instance asks ten times a second, however many workers it has.
-    three = [gateway({**tier([{"rate": "1000/s", "burst": 1000}]), "server": {"workers": 2}}, prefix="limits-c:") for _ in range(3)]
-    admitted, took, trips = check_rate(three, 1000, 1000, 20, threads=24)
-    due = 1000 * took
+    three = shared(gateway, 3, {**tier([{"rate": "1000/s", "burst": 1000}]), "server": {"workers": 2}}, prefix="limits-c:")
+    admitted, took, trips, _ = check_rate(three, 1000, 1000, 20, threads=24)
+    all_due = 1000 * took
     asked = sum(one.metrics()['sluice_limit_calls_total{result="refused"}'] for one in three) + admitted
-    if asked < 1.1 * due:
+    if asked < 1.1 * all_due:
         pytest.skip(f"the clients sent only {asked / took:.0f} calls a second: bench/ measures this with wrk")
     print(f"{asked / took:.0f} calls a second, {admitted / took:.0f} admitted, {100 * trips / admitted:.2f} round trips per 100 admitted")
-    assert admitted >= 0.98 * due and trips < 0.05 * admitted, (admitted, due, trips)
+    assert admitted >= 0.98 * all_due and trips < 0.05 * admitted, (admitted, all_due, trips)
 
 
 @pytest.mark.tsan
 @pytest.mark.parametrize("period", ["day", "month"])
 def test_a_calendar_quota_is_exact_over_instances(gateway, period):
-    three = [gateway(tier([{"rate": "100000/s", "burst": 100000}], [{"limit": 37, "per": period}]), prefix=f"limits-{period}:") for _ in range(3)]
+    three = shared(gateway, 3, tier([{"rate": "100000/s", "burst": 100000}], [{"limit": 37, "per": period}]), prefix=f"limits-{period}:")
     bearer = customer_token("counted")
     assert burst(three, 60, bearer) == 37
     three[2].kill()
@@ -130,18 +165,19 @@ def test_a_calendar_quota_is_exact_over_instances(gateway, period):
 
 def test_refused_calls_take_nothing(gateway):
     """All policies admit, or nothing is taken from any: the day's quota outlives a storm that the rate refuses."""
-    one = gateway(tier([{"rate": "60/min", "burst": 2}], [{"limit": 5, "per": "day"}]))
-    bearer = customer_token("stormy")
+    one = shared(gateway, 1, tier([{"rate": "12/min", "burst": 2}], [{"limit": 20, "per": "day"}]))[0]
+    bearer, began = customer_token("stormy"), time.monotonic()
     admitted = burst([one], 60, bearer)
-    assert 2 <= admitted <= 4
-    eventually(lambda: one.get(PATH, bearer=bearer).status_code == 200, within=5, every=0.2, says="the quota's next token")
+    assert 2 <= admitted <= 2 + (time.monotonic() - began) / 5 + 1 < 15
+    eventually(lambda: one.get(PATH, bearer=bearer).status_code == 200, within=15, every=0.2, says="the rate's next token, which the quota lets pass")
 
 
 def test_headers_tell_the_policy_and_what_is_left(gateway, store):
-    one = gateway({"server": {"workers": 1}, **tier([{"rate": "600/min", "burst": 3}], [{"limit": 100, "per": "day"}])}, redis=store)
+    # A token comes after ten seconds: what is left does not grow between two calls.
+    one = one_on(gateway, {"server": {"workers": 1}, **tier([{"rate": "6/min", "burst": 3}], [{"limit": 100, "per": "day"}])}, store)
     answer = one.get(PATH)
     assert re.fullmatch(r'"[a-z][a-z0-9]*";r=\d+;t=\d+', answer.headers["RateLimit"])
-    assert '"minute";q=600;w=60' in answer.headers["RateLimit-Policy"] and '"day";q=100' in answer.headers["RateLimit-Policy"]
+    assert '"minute";q=6;w=60' in answer.headers["RateLimit-Policy"] and '"day";q=100' in answer.headers["RateLimit-Policy"]
     left = [int(re.search(r"r=(\d+)", one.get(PATH, bearer=customer_token("reader")).headers["RateLimit"]).group(1)) for _ in range(3)]
     assert left == sorted(left, reverse=True) and left[0] <= 2
     assert "RateLimit" in one.get("/v1/openapi.json").headers, "with a token the document is the caller's own"
@@ -151,7 +187,7 @@ def test_headers_tell_the_policy_and_what_is_left(gateway, store):
 def test_an_operation_may_weigh_more(gateway, store):
     changes = tier(quotas=[{"limit": 10, "per": "day"}])
     changes["limits"]["weights"] = {"getRegionSummary": 4}
-    one = gateway(changes, redis=store)
+    one = one_on(gateway, changes, store)
     bearer = customer_token("heavy")
     assert [one.get("/v1/regions/AR/summary", bearer=bearer).status_code for _ in range(3)] == [200, 200, 429]
     assert [one.get(PATH, bearer=bearer).status_code for _ in range(3)] == [200, 200, 429]
@@ -159,7 +195,7 @@ def test_an_operation_may_weigh_more(gateway, store):
 
 @pytest.mark.tsan
 def test_the_process_alone_keeps_the_limit_over_its_workers(gateway):
-    one = gateway({"server": {"workers": 2}, **tier([{"rate": "5/min", "burst": 5}])}, redis=None)
+    one = gateway({"server": {"workers": 2}, **tier([{"rate": "1/min", "burst": 5}])}, redis=None)
     assert burst([one], 60, customer_token("alone")) == 5
 
 
@@ -173,28 +209,28 @@ def test_without_redis_each_instance_enforces_its_share(gateway):
 def test_when_redis_goes_the_share_holds_and_when_it_comes_back_it_counts_again(gateway, own_redis):
     changes = tier(quotas=[{"limit": 30, "per": "day"}])
     changes["limits"]["instances"] = 3
-    one = gateway(changes, redis=own_redis)
+    one = shared(gateway, 1, changes, redis=own_redis)[0]
     own_redis.kill()
-    eventually(lambda: one.metrics()["sluice_redis_up"] == 0, within=5, says="the loss")
+    eventually(lambda: one.metrics()["sluice_redis_up"] == 0, within=10, says="the loss")
     assert burst([one], 40, customer_token("lonely")) == 10
     own_redis.start()
-    eventually(lambda: one.metrics()["sluice_redis_up"] == 1, within=5, says="the reconnection")
+    eventually(lambda: one.metrics()["sluice_redis_up"] == 1, within=20, says="the reconnection")
     assert burst([one], 40, customer_token("fresh")) == 30
 
 
 def test_an_address_is_limited_before_its_token_is_looked_at(gateway, store):
-    one = gateway({"limits": {"address": {"rate": "5/min", "burst": 5, "exempt": []}}}, redis=store)
+    one = one_on(gateway, {"limits": {"address": {"rate": "1/min", "burst": 5, "exempt": []}}}, store)
     answers = [one.get(PATH, bearer="junk").status_code for _ in range(8)]
     assert answers == [401] * 5 + [429] * 3
     refused = one.get("/v1/openapi.json")
     assert_problem(refused, 429, "rate-limited")
     assert int(refused.headers["Retry-After"]) >= 1
-    assert all(one.session.get(one.admin + "/healthz", timeout=5).status_code == 200 for _ in range(10)), "the admin listener is limited"
+    assert all(one.session.get(one.admin + "/healthz", timeout=30).status_code == 200 for _ in range(10)), "the admin listener is limited"
 
 
 def test_the_address_is_the_one_behind_a_trusted_proxy(gateway):
-    limits = {"address": {"rate": "5/min", "burst": 2, "exempt": []}}
-    trusting = gateway({"server": {"trusted_proxies": ["127.0.0.0/8"]}, "limits": limits})
+    limits = {"address": {"rate": "1/min", "burst": 2, "exempt": []}}
+    trusting = shared(gateway, 1, {"server": {"trusted_proxies": ["127.0.0.0/8"]}, "limits": limits})[0]
     statuses = lambda one, address: [one.get(PATH, headers={"X-Forwarded-For": address}).status_code for _ in range(3)]
     assert statuses(trusting, "203.0.113.1") == [200, 200, 429]
     assert statuses(trusting, "203.0.113.2") == [200, 200, 429]
@@ -205,7 +241,7 @@ def test_the_address_is_the_one_behind_a_trusted_proxy(gateway):
     lines = f"GET {PATH} HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 203.0.113.9\r\nX-Forwarded-For: 127.0.0.7\r\nAuthorization: Bearer {trusting.token}\r\nConnection: close\r\n\r\n".encode()
     assert [trusting.raw(lines)[0] for _ in range(3)] == [200, 200, 429]
     assert statuses(trusting, "203.0.113.9") == [429, 429, 429]
-    distrusting = gateway({"limits": limits})
+    distrusting = shared(gateway, 1, {"limits": limits})[0]
     assert statuses(distrusting, "203.0.113.1") == [200, 200, 429]
     assert statuses(distrusting, "203.0.113.2") == [429, 429, 429]
 

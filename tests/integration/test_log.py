@@ -30,7 +30,8 @@ def test_every_line_is_json_even_when_the_path_is_not_text(api):
         api.raw(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     marker = api.record_of(api.get("/v1/openapi.json"))
     assert marker
-    for line in api.stdout.read_text(encoding="utf-8").splitlines():
+    whole, _, _ = api.stdout.read_text(encoding="utf-8").rpartition("\n")  # the last line may be under way: of a call of an earlier test that was left
+    for line in whole.split("\n"):
         json.loads(line)
 
 

@@ -33,7 +33,7 @@ def admits(one, bearer):
 
 
 def assert_revoked(one, bearer, within=SECOND):
-    eventually(lambda: not admits(one, bearer), within=within, says="the revocation")
+    eventually(lambda: one.get(PATH, bearer=bearer).status_code == 401, within=within, says="the revocation")
     problem = assert_problem(one.get(PATH, bearer=bearer), 401, "invalid-token")
     assert "revoked" in problem["detail"]
 
@@ -90,8 +90,9 @@ def test_a_subject_is_revoked_by_the_time_of_issue_and_gets_in_with_a_new_token(
     assert_revoked(one, old)
     assert not admits(one, undated), "a token that does not say when it was issued counts as old"
     assert admits(one, neighbour) and admits(one, other) and admits(one, fresh(sub="ann", iat=now() - 10))
+    newest = fresh(sub="ann", iat=now())  # before the command begins: its end may come seconds after what it takes for now
     revoke(one, "--customer", "acme", "--subject", "ann")  # up to now
-    assert_revoked(one, fresh(sub="ann", iat=now() - 1))
+    assert_revoked(one, newest)
     time_of_issue = now() + 2  # the issuer's clock, within the leeway
     assert admits(one, fresh(sub="ann", iat=time_of_issue))
 
@@ -210,7 +211,6 @@ def test_while_the_database_is_away_the_last_set_counts_and_then_what_was_config
         revoke(one, "--jti", jti_of(bad))
         assert_revoked(one, bad)
         own_postgres.kill()
-        away = time.monotonic()
         assert not admits(one, bad), "the last set stands"
         if unknown == "serve":
             eventually(lambda: one.metrics()["sluice_revocations_age_milliseconds"] > 4000, within=20)
@@ -218,7 +218,7 @@ def test_while_the_database_is_away_the_last_set_counts_and_then_what_was_config
             assert one.get(PATH, bearer=good).status_code != 401
         else:
             eventually(lambda: one.get(PATH, bearer=good).status_code == 503 and "revoked" in one.get(PATH, bearer=good).json()["detail"], within=20, says="the refusal")
-            assert time.monotonic() - away > 2
+            assert one.metrics()["sluice_revocations_age_milliseconds"] >= 3000, "what was known counted so long"
             assert one.get("/v1/openapi.json", headers={"Authorization": None}).status_code == 200, "what needs no token is served"
         ready = one.session.get(one.admin + "/readyz", timeout=5)
         assert ready.json()["revocations"] == "not known"

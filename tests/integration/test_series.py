@@ -157,18 +157,26 @@ def test_32_slow_readers_neither_swell_the_process_nor_slow_the_summary(postgres
                   **({"binary": binary} if measured else {}))
     for _ in range(4):
         one.json("/v1/regions/AR/weather?grain=month")  # code, connections and buffers that stay
-    idle, before = latency(one, 200), one.memory()
+    idle, before = min(latency(one, 50) for _ in range(4)), one.memory()
     readers = [SlowReader(one, f"/v1/regions/{region}/weather") for region in ("AR", "KE", "MO", "TY") for _ in range(8)]
     try:
         for reader in readers:
             reader.start()
         eventually(lambda: all(reader.received > 20_000 for reader in readers), within=30, says="every reader's first bytes")
-        busy, after = latency(one, 200), one.memory()
+
+        def is_as_quick():
+            busy = latency(one, 50)
+            # Python's own 32 threads take from the same cores: 1 ms is left to them.
+            assert not measured or busy < max(2 * idle, idle + 0.001 * SLOWNESS), f"{busy * 1e3:.2f} ms with readers, {idle * 1e3:.2f} ms idle"
+            return True
+
+        latency(one, 150)
+        # What other tests take of the machine is no reader's doing, and lasts for a moment; the readers stay.
+        eventually(is_as_quick, within=30, every=0.2, says="the summary's pace with readers")
+        after = one.memory()
         assert all(reader.is_alive() for reader in readers), "the streams ended before they were measured"
         if measured:
             assert (after - before) / len(readers) < 1_000_000, f"{(after - before) / len(readers):.0f} bytes a stream"
-            # Python's own 32 threads take from the same cores: 1 ms is left to them.
-            assert busy < max(2 * idle, idle + 0.001 * SLOWNESS), f"{busy * 1e3:.2f} ms with readers, {idle * 1e3:.2f} ms idle"
     finally:
         for reader in readers:
             reader.end()

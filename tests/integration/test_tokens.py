@@ -87,7 +87,11 @@ def hmac_with_public_key():
     return f"{head}.{body}." + b64(hmac.new(public_pem(rsa_key("rsa-1")).encode(), f"{head}.{body}".encode(), hashlib.sha256).digest())
 
 
-NOW = int(time.time())
+def now():
+    """When the test runs: this file may have been read an hour before."""
+    return int(time.time())
+
+
 BAD = {
     "cut": lambda: token()[:-8],
     "cut to two parts": lambda: token().rpartition(".")[0],
@@ -109,12 +113,12 @@ BAD = {
     "no audience": lambda: token(aud=None),
     "another issuer": lambda: token(iss="https://evil.example"),
     "no issuer": lambda: token(iss=None),
-    "expired": lambda: token(exp=NOW - 3600),
+    "expired": lambda: token(exp=now() - 3600),
     "no exp": lambda: token(exp=None),
-    "exp as text": lambda: token(exp=str(NOW + 600)),
-    "exp a week ahead": lambda: token(exp=NOW + 7 * 86400),
-    "nbf in the future": lambda: token(nbf=NOW + 3600),
-    "iat in the future": lambda: token(iat=NOW + 3600),
+    "exp as text": lambda: token(exp=str(now() + 600)),
+    "exp a week ahead": lambda: token(exp=now() + 7 * 86400),
+    "nbf in the future": lambda: token(nbf=now() + 3600),
+    "iat in the future": lambda: token(iat=now() + 3600),
     "no subject": lambda: token(sub=None),
     "no customer": lambda: token(customer=None),
     "a customer that is no name": lambda: token(customer='a"; drop'),
@@ -149,8 +153,8 @@ def test_without_a_bearer_token_the_header_says_what_is_wanted(guarded, header):
 
 
 @pytest.mark.parametrize("good", [lambda: token(), lambda: rs("rsa-1"), lambda: token(pem(ec_key("ec-1")), "ES256", "ec-1"), lambda: token(aud=["other", "sluice"]),
-                                  lambda: token(scope=None, scp=["x", "regions:read"]), lambda: token(nbf=NOW - 5), lambda: token(headers={"typ": "at+jwt"}),
-                                  lambda: token(scope="a b regions:read"), lambda: token(exp=NOW + 3000.5), lambda: token(jti="id-1")])
+                                  lambda: token(scope=None, scp=["x", "regions:read"]), lambda: token(nbf=now() - 5), lambda: token(headers={"typ": "at+jwt"}),
+                                  lambda: token(scope="a b regions:read"), lambda: token(exp=now() + 3000.5), lambda: token(jti="id-1")])
 def test_a_good_token_is_let_in(guarded, good):
     assert guarded.get(PATH, bearer=good()).status_code == 200
 
@@ -180,9 +184,9 @@ def test_an_unknown_tier_is_refused_and_none_is_the_default_one(guarded):
 
 def test_a_token_in_the_cache_does_not_outlive_its_exp(gateway):
     one = gateway({"auth": {"leeway": "0s"}})
-    short = token(exp=int(time.time()) + 2)
+    short = token(exp=now() + 6)
     assert one.get(PATH, bearer=short).status_code == 200
-    eventually(lambda: one.get(PATH, bearer=short).status_code == 401, within=4, says="the token's end")
+    eventually(lambda: one.get(PATH, bearer=short).status_code == 401, within=15, says="the token's end")
     assert_problem(one.get(PATH, bearer=short), 401, "invalid-token")
 
 
@@ -245,12 +249,12 @@ def key_server():
 
 @pytest.mark.tsan
 def test_a_rotated_key_is_fetched_once_when_it_is_first_seen(gateway, key_server):
-    one = gateway({"auth": {"issuers": [issuer(jwks_url=key_server.url, refresh="10m", cooldown="1s", timeout="2s")]}})
+    one = gateway({"auth": {"issuers": [issuer(jwks_url=key_server.url, refresh="10m", cooldown="1s", timeout="20s")]}})
     assert one.get(PATH, bearer=rs("old")).status_code == 200
     assert one.get(PATH, bearer=token(pem(ec_key("ec")), "ES256", "ec")).status_code == 200
     key_server.keys = [rsa_jwk("new"), rsa_jwk("encrypting", use="enc")]
     before = key_server.asked
-    eventually(lambda: one.get(PATH, bearer=rs("new")).status_code == 200, within=5)
+    eventually(lambda: one.get(PATH, bearer=rs("new")).status_code == 200, within=20, says="the new key")
     assert key_server.asked == before + 1
     assert one.get(PATH, bearer=rs("old")).status_code == 401, "a key that was taken away lives on"
     assert one.get(PATH, bearer=rs("encrypting")).status_code == 401
@@ -258,7 +262,7 @@ def test_a_rotated_key_is_fetched_once_when_it_is_first_seen(gateway, key_server
 
 @pytest.mark.tsan
 def test_unknown_keys_do_not_become_a_flood_of_fetches_and_stale_keys_go_on(gateway, key_server):
-    one = gateway({"auth": {"issuers": [issuer(jwks_url=key_server.url, refresh="10m", cooldown="30s", timeout="2s")]}})
+    one = gateway({"auth": {"issuers": [issuer(jwks_url=key_server.url, refresh="10m", cooldown="30s", timeout="20s")]}})
     assert one.get(PATH, bearer=rs("old")).status_code == 200
     key_server.broken = True
     before = key_server.asked

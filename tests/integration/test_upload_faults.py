@@ -46,11 +46,10 @@ class Loader(threading.Thread):
         try:
             answer = requests.put(f"{self.base}{self.path}?mode={self.mode}{'&key=load,n' if self.mode == 'upsert' else ''}", data=body, timeout=90,
                                   headers={"Authorization": f"Bearer {self.bearer}", "Idempotency-Key": key, "Content-Type": "text/csv"})
-        except requests.RequestException as error:
+            told = answer.json()
+        except requests.RequestException as error:  # an answer that was cut in its body is none either
             return 0, repr(error)
-        if answer.status_code in (200, 201):
-            return answer.status_code, answer.json()["inserted"]
-        return answer.status_code, answer.json().get("detail", "")
+        return answer.status_code, told["inserted"] if answer.status_code in (200, 201) else told.get("detail", "")
 
     def one(self, load, rows, patient):
         """Sends it until it is taken, or once where it may be given up."""
@@ -135,10 +134,13 @@ class Place:
         found = self.postgres.query(self.database, "select pid from pg_stat_activity where usename in ('sluice_writer', %s)", (f"sluice_c_{CUSTOMER}",))
         if not found:
             return self.kill_database()
+        victim = random.choice(found)[0]
         try:
-            os.kill(random.choice(found)[0], signal.SIGKILL)
+            os.kill(victim, signal.SIGKILL)
         except ProcessLookupError:
             return None  # its load has ended
+        # Before the server has seen the death it still lets connections in, which end with the crash.
+        eventually(lambda: not Path(f"/proc/{victim}").exists(), within=30, says="the server's look at the process that died")
         return eventually(self.is_back, within=30, says="the database's recovery")
 
     def is_back(self):

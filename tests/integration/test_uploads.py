@@ -41,7 +41,7 @@ def office(postgres, tmp_path_factory):
 def api(postgres, redis, office, tmp_path_factory):
     folder = tmp_path_factory.mktemp("uploads")
     one = start_gateway(folder, postgres, redis, office.database,
-                        {"customers": {"login_key_file": write_secret(folder, "login.key", LOGIN_KEY)}, "uploads": {"lock_timeout": "300ms"}})
+                        {"customers": {"login_key_file": write_secret(folder, "login.key", LOGIN_KEY)}, "uploads": {"lock_timeout": "2s"}})
     yield one
     one.stop()
 
@@ -371,20 +371,24 @@ def test_who_may_not_is_told_so(api, name):
 
 
 @pytest.mark.tsan
-def test_a_client_that_leaves_leaves_nothing(api, office, name):
-    put(api, name, SALES)
+def test_a_client_that_leaves_leaves_nothing(postgres, redis, office, tmp_path, name):
+    # A long lock_timeout: what ends the load is that its client has left, however late that is.
+    one = start_gateway(tmp_path, postgres, redis, office.database,
+                        {"customers": {"login_key_file": write_secret(tmp_path, "login.key", LOGIN_KEY)}, "uploads": {"lock_timeout": "120s"}})
+    put(one, name, SALES)
     with office.login("upanna") as cursor:
         cursor.execute(f"begin; lock table upanna_uploads.{name}")
-        before = api.metrics()["sluice_tasks_abandoned_total"]
-        with api.connect() as connection:
+        before = one.metrics()["sluice_tasks_abandoned_total"]
+        with one.connect() as connection:
             body = b"id\n9\n"
             connection.sendall(b"PUT /v1/uploads/%s?mode=append HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s"
                                % (name.encode(), bearer("upanna").encode(), len(body), body))
             eventually(lambda: office.query("select count(*) from pg_locks where not granted")[0][0] > 0, within=10, says="the load that waits")
-        eventually(lambda: api.metrics()["sluice_tasks_abandoned_total"] > before, within=10, says="the load that nobody waits for")
+        eventually(lambda: one.metrics()["sluice_tasks_abandoned_total"] > before, within=10, says="the load that nobody waits for")
         eventually(lambda: office.query("select count(*) from pg_locks where not granted")[0][0] == 0, within=10, says="its end")
         cursor.execute("rollback")
-    assert ids(api, name) == [1, 2]
+    assert ids(one, name) == [1, 2]
+    one.stop()
 
 
 def test_a_load_that_does_not_end_holds_no_drain_up(postgres, redis, office, tmp_path, name):

@@ -28,7 +28,7 @@ static int set_up(void **state)
     config.customers.connections = 8;
     config.customers.each = 2;
     config.customers.queue = 4;
-    config.customers.idle_ms = 1000;
+    config.customers.idle_ms = 60000;
     config.customers.statement_timeout_ms = 10000;
     config.customers.queue_timeout_ms = 5000;
     customers = customers_create(loop, &config, &reader, TEXT(key));

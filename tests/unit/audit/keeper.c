@@ -50,12 +50,12 @@ static void start(void)
     assert_int_equal(keeper_create(&options, &keeper, &failure), STATUS_OK);
 }
 
-/* Polled, for at most ten seconds. */
+/* Polled, for at most thirty seconds. */
 #define AWAIT(condition)                                                                                               \
     do {                                                                                                               \
         int tries = 0;                                                                                                 \
         while (!(condition)) {                                                                                         \
-            assert_true(tries++ < 1000);                                                                               \
+            assert_true(tries++ < 3000);                                                                               \
             usleep(10000);                                                                                             \
         }                                                                                                              \
     } while (0)

@@ -1,6 +1,7 @@
 #include "log_place.h"
 
 #include "audit/recover.h"
+#include "base/clock.h"
 
 static size_t tails(void)
 {
@@ -335,6 +336,7 @@ static void a_full_disk_is_tried_again_now_and_then_and_not_by_each_request(void
     options.on_full = AUDIT_CONTINUE;
     open_log();
     room = 0;
+    uint64_t start_us = clock_monotonic_us();
     for (int i = 0; i < 4000; i++) {
         struct answer read_one = {0}, write_one = {0};
         ask(&read_one, AUDIT_READ_ANSWER, AUDIT_WRITTEN);
@@ -345,7 +347,8 @@ static void a_full_disk_is_tried_again_now_and_then_and_not_by_each_request(void
         turn_until(&write_one.called);
         assert_int_equal(write_one.called, 1);
     }
-    assert_in_range(audit_log_statistics(audit).failures, 1, 100);
+    uint64_t tries = (clock_monotonic_us() - start_us) / 1000 / LOG_RETRY_MS;
+    assert_in_range(audit_log_statistics(audit).failures, 1, 100 + tries);
     room = SIZE_MAX;
     audit_log_close(audit);
 }

@@ -65,7 +65,7 @@ static struct keys_options options_with(const char *url, const char *file)
                                  .jwks_file = file,
                                  .refresh_ms = 3600000,
                                  .cooldown_ms = 30000,
-                                 .timeout_ms = 2000,
+                                 .timeout_ms = 20000,
                                  .allowed_algorithms = allowed};
 }
 

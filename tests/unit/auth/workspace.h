@@ -75,10 +75,10 @@ static inline void workspace_drain(void)
     }
 }
 
-/* Turns the loop until the condition holds; fails after ten seconds. */
+/* Turns the loop until the condition holds; fails after thirty seconds. */
 #define loop_until(loop, condition)                                                                                    \
     do {                                                                                                               \
-        uint64_t give_up_us = clock_monotonic_us() + 10000000;                                                         \
+        uint64_t give_up_us = clock_monotonic_us() + 30000000;                                                         \
         while (!(condition)) {                                                                                         \
             if (clock_monotonic_us() > give_up_us)                                                                     \
                 fail_msg("waited in vain for %s", #condition);                                                         \

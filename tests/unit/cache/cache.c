@@ -8,7 +8,7 @@ static int set_up(void **state)
     if (loop == NULL)
         loop = loop_create();
     source_reset();
-    cache = cache_on(NULL, 1 << 20, 100, 400);
+    cache = cache_on(NULL, 1 << 20, 100, 60000);
     return 0;
 }
 
@@ -152,14 +152,16 @@ static void who_still_knows_the_old_version_gets_a_fresh_answer_after_a_stale_on
 
 static void an_outdated_entry_stands_in_no_longer_than_allowed(void **state)
 {
-    get(cache, "a", 0);
+    struct cache *brief = cache_on(NULL, 1 << 20, 100, 2500);
+    get(brief, "a", 0);
     source.status = STATUS_UNAVAILABLE;
     loop_for(150);
-    assert_answer(get(cache, "a", 0), CACHE_STALE, "payload 1");
-    loop_for(600); /* ttl 100 ms, stale 400 ms */
-    struct answer answer = get(cache, "a", 0);
+    assert_answer(get(brief, "a", 0), CACHE_STALE, "payload 1");
+    loop_for(2700); /* ttl 100 ms, stale 2500 ms */
+    struct answer answer = get(brief, "a", 0);
     assert_int_equal(answer.status, STATUS_UNAVAILABLE);
     assert_false(answer.had_entry);
+    cache_destroy(brief);
 }
 
 static void while_the_outdated_entry_stands_in_the_source_is_asked_every_200_ms_at_most(void **state)
@@ -167,13 +169,15 @@ static void while_the_outdated_entry_stands_in_the_source_is_asked_every_200_ms_
     get(cache, "a", 1);
     source.status = STATUS_UNAVAILABLE;
     uint64_t start_us = clock_monotonic_us();
+    loop_turn(loop, 0); /* the loop's time is of its turn */
     for (int i = 0; i < 50; i++)
         assert_answer(get(cache, "a", 2), CACHE_STALE, "payload 1");
-    if (clock_monotonic_us() - start_us < 190000)
-        assert_int_equal(source.started, 2);
+    assert_in_range(source.started, 2, 2 + (clock_monotonic_us() - start_us) / 200000);
     loop_for(230);
     source.status = STATUS_OK;
-    assert_answer(get(cache, "a", 2), CACHE_LOADED, "payload 3");
+    char expected[32];
+    snprintf(expected, sizeof(expected), "payload %zu", source.started + 1);
+    assert_answer(get(cache, "a", 2), CACHE_LOADED, expected);
 }
 
 static void what_is_not_there_is_not_answered_by_an_outdated_entry(void **state)

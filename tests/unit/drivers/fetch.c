@@ -42,6 +42,7 @@ static const char script[] =
     "        s.PrivateFormat.PKCS8, s.NoEncryption()))\n"
     "class Server(http.server.ThreadingHTTPServer):\n"
     "    daemon_threads = True\n"
+    "    request_queue_size = 128\n" /* of 5, what comes at once is lost and sent again after 1, 3, 7 seconds */
     "if secure: certificate()\n"
     "server = Server(('127.0.0.1', port), Handler)\n"
     "if secure:\n"
@@ -91,14 +92,14 @@ static void on_done(void *context, enum status status, struct text body, const s
 static struct outcome fetch(const char *scheme, uint16_t port, const char *path, const char *authority)
 {
     char url[64];
-    struct fetch_options options = {.url = url, .ca_file = authority, .timeout_ms = 5000, .max_size = 50000};
+    struct fetch_options options = {.url = url, .ca_file = authority, .timeout_ms = 20000, .max_size = 50000};
     struct outcome outcome = {0};
     if (strcmp(path, "/slow") == 0)
         options.timeout_ms = 200;
     snprintf(url, sizeof(url), "%s://127.0.0.1:%u%s", scheme, port, path);
     assert_non_null(fetch_start(loop, &options, on_done, &outcome));
     memset(url, 'x', sizeof(url) - 1); /* options are copied */
-    for (uint64_t end = clock_monotonic_us() + 10000000; outcome.done == 0 && clock_monotonic_us() < end;)
+    for (uint64_t end = clock_monotonic_us() + 30000000; outcome.done == 0 && clock_monotonic_us() < end;)
         loop_turn(loop, 1000);
     assert_int_equal(outcome.done, 1);
     return outcome;
@@ -127,7 +128,7 @@ static void a_server_that_dawdles_is_a_timeout(void **state)
 {
     uint64_t begin = clock_monotonic_us();
     assert_int_equal(fetch("http", plain.port, "/slow", NULL).status, STATUS_TIMEOUT);
-    assert_true(clock_monotonic_us() - begin < 3000000);
+    assert_true(clock_monotonic_us() - begin < 10000000); /* its time-out is 200 ms, the others' 20 s */
 }
 
 static void nobody_there_and_other_schemes_fail(void **state)
@@ -176,12 +177,12 @@ static void many_fetches_at_once_each_end_once(void **state)
 {
     char url[64];
     static struct outcome outcomes[64];
-    struct fetch_options options = {.url = url, .timeout_ms = 10000, .max_size = 5000};
+    struct fetch_options options = {.url = url, .timeout_ms = 40000, .max_size = 5000};
     int done = 0;
     snprintf(url, sizeof(url), "http://127.0.0.1:%u/ok", plain.port);
     for (int i = 0; i < 64; i++)
         assert_non_null(fetch_start(loop, &options, on_done, &outcomes[i]));
-    for (uint64_t end = clock_monotonic_us() + 20000000; done < 64 && clock_monotonic_us() < end;) {
+    for (uint64_t end = clock_monotonic_us() + 50000000; done < 64 && clock_monotonic_us() < end;) {
         loop_turn(loop, 100);
         done = 0;
         for (int i = 0; i < 64; i++)

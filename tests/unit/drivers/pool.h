@@ -173,6 +173,19 @@ static inline long sleepers(struct postgres_session *session)
                                    "application_name = 'sluice-under-test'");
 }
 
+/* A query that is at work, and stays so until it is released: however late whoever looks at it comes. */
+#define HELD_SQL "select 'released' from pg_advisory_xact_lock_shared(7)"
+
+static inline void hold_queries(struct postgres_session *session)
+{
+    (void)session_number(session, "select 1 from pg_advisory_lock(7)");
+}
+
+static inline void release_queries(struct postgres_session *session)
+{
+    (void)session_number(session, "select pg_advisory_unlock(7)::int");
+}
+
 static inline int pool_group_setup(void **state)
 {
     postgres_server_start(&database);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -37,14 +38,24 @@ static inline _Noreturn void server_die(const char *what)
     exit(1);
 }
 
-static inline bool server_listens(uint16_t port)
+/* -1: nobody listens. */
+static inline int server_connect(uint16_t port)
 {
     struct sockaddr_in address = {
         .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool listens = connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+        return fd;
     close(fd);
-    return listens;
+    return -1;
+}
+
+static inline bool server_listens(uint16_t port)
+{
+    int fd = server_connect(port);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
 }
 
 /* A child that runs `arguments`; as user `user` where that is given and we are root. `end` ends it with its parent. */
@@ -80,14 +91,19 @@ static inline bool server_wait(pid_t pid)
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-static inline void server_await_port(struct server *server)
+static inline void server_await(struct server *server, bool (*there)(uint16_t port))
 {
     uint64_t end = clock_monotonic_us() + SERVER_WAIT_US;
-    while (!server_listens(server->port)) {
+    while (!there(server->port)) {
         if (waitpid(server->pid, NULL, WNOHANG) != 0 || clock_monotonic_us() > end)
             server_die("a server did not start; see its log in the temp folder");
         usleep(2000);
     }
+}
+
+static inline void server_await_port(struct server *server)
+{
+    server_await(server, server_listens);
 }
 
 static inline void server_kill(struct server *server, int signal_number)
@@ -158,6 +174,22 @@ static inline void redis_server_stop(struct server *server)
 
 /* PostgreSQL: a superuser "postgres" without password; whoever is called "with_password" must give one. */
 
+/* It listens before it is ready, and then refuses whoever comes: "postgres" must be let in. */
+static inline bool postgres_server_answers(uint16_t port)
+{
+    static const char startup[] = "\0\0\0\x17\0\3\0\0user\0postgres\0"; /* its own NUL is the last of 23 bytes */
+    struct timeval patience = {5, 0};
+    char first = 0;
+    int fd = server_connect(port);
+    if (fd < 0)
+        return false;
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    bool answers = send(fd, startup, sizeof(startup), MSG_NOSIGNAL) == (ssize_t)sizeof(startup) &&
+                   recv(fd, &first, 1, 0) == 1 && first == 'R';
+    close(fd);
+    return answers;
+}
+
 static inline void postgres_server_run(struct server *server)
 {
     char port[8], data[96], log[96];
@@ -181,9 +213,11 @@ static inline void postgres_server_run(struct server *server)
                          "max_connections=40",
                          "-c",
                          "autovacuum=off",
+                         "-c",
+                         "jit=off", /* nothing interrupts a compiler */
                          NULL};
     server->pid = server_spawn("postgres", SIGQUIT, log, arguments);
-    server_await_port(server);
+    server_await(server, postgres_server_answers);
 }
 
 static inline void postgres_server_allow(const struct server *server)

@@ -15,6 +15,10 @@
         .name = name_, .tokens = tokens_, .period = period_                                                            \
     }
 
+/* What must be reached within a time is reached in one of a few trials, unless the machine stands still in all of them;
+ * what must never be passed is asserted in each. */
+#define TRIALS 5
+
 struct calls {
     size_t asked, answered, admitted;
     struct limit_verdict last;
@@ -56,6 +60,14 @@ static inline size_t admitted_of(struct limiter *limiter, const char *key, const
     for (size_t i = 0; i < count; i++)
         admitted += ask(limiter, key, tier, 1).admitted;
     return admitted;
+}
+
+/* What of `seconds` is left now, rounded up as verdicts are: so much at least, where `since_us` was before the first
+ * call. */
+static inline uint32_t left_of(uint32_t seconds, uint64_t since_us)
+{
+    uint64_t passed = (clock_monotonic_us() - since_us) / 1000000 + 1;
+    return passed < seconds ? seconds - (uint32_t)passed : 0;
 }
 
 static inline void assert_refused_by(struct limit_verdict verdict, const char *policy)

@@ -5,7 +5,7 @@
 #include "base/clock.h"
 
 #define CHECK_MS 200
-#define TABLES 3000
+#define TABLES 1000
 #define BATCH 100 /* asked for at once */
 
 static struct postgres_session *owner, *super;
@@ -18,7 +18,7 @@ static const struct datasets_options usual = {
 
 /* A statement of its own, because it commits on the way: locks are bounded. */
 static const char many_tables[] =
-    "do $$ begin for i in 1..3000 loop execute format('create table many.t%s (id int not null, day date)', i);"
+    "do $$ begin for i in 1..1000 loop execute format('create table many.t%s (id int not null, day date)', i);"
     " if i % 200 = 0 then commit; end if; end loop; end $$";
 
 static void open_pool(void)
@@ -214,6 +214,9 @@ static void names_that_can_be_nobodys_are_not_found_without_asking(void **state)
 
 static void what_is_not_there_is_asked_for_once_in_a_while(void **state)
 {
+    struct datasets_options patient = usual;
+    patient.check_ms = 60000;
+    make(&patient);
     assert_int_equal(get(0, "absent"), STATUS_NOT_FOUND);
     uint64_t queries = postgres_statistics(pool).queries;
     assert_int_equal(get(0, "absent"), STATUS_NOT_FOUND);
@@ -221,6 +224,8 @@ static void what_is_not_there_is_asked_for_once_in_a_while(void **state)
     assert_int_equal(postgres_statistics(pool).queries, queries);
     assert_int_equal(get(0, "hidden"), STATUS_NOT_FOUND);
     assert_int_equal(get(2, "one"), STATUS_NOT_FOUND);
+    make(&usual);
+    assert_int_equal(get(0, "absent"), STATUS_NOT_FOUND);
     turn_for(CHECK_MS + 10);
     queries = postgres_statistics(pool).queries;
     assert_int_equal(get(0, "absent"), STATUS_NOT_FOUND);
@@ -228,32 +233,38 @@ static void what_is_not_there_is_asked_for_once_in_a_while(void **state)
     assert_int_equal(datasets_statistics(datasets).entries, 0);
 }
 
-/* Milliseconds until get says so; after `change` it was otherwise. */
-static uint64_t until(const char *relation, enum status wanted, size_t columns)
+/* Milliseconds until get says so; after `change` it was otherwise. *slowest: those of the longest question and turn. */
+static uint64_t until(const char *relation, enum status wanted, size_t columns, uint64_t *slowest)
 {
     uint64_t began = clock_monotonic_us();
-    for (;;) {
+    *slowest = 0;
+    for (uint64_t last = began;;) {
         struct asked asked;
         start(&asked, 0, relation);
         wait_for(&asked);
         bool is = asked.status == wanted && (wanted != STATUS_OK || asked.dataset->column_count == columns);
         dataset_unref(asked.dataset);
-        uint64_t took = (clock_monotonic_us() - began) / 1000;
+        uint64_t now = clock_monotonic_us(), took = (now - began) / 1000;
+        *slowest = (now - last) / 1000 > *slowest ? (now - last) / 1000 : *slowest;
+        last = now;
         if (is)
             return took;
-        if (took > 10000)
+        if (took > 30000)
             fail_msg("%s: not seen after %llu ms", relation, (unsigned long long)took);
         loop_turn(loop, 5);
     }
 }
 
-/* An answer is at most CHECK_MS old; the rest is the time that this machine takes to ask, under sanitizers. */
+/* An answer is at most CHECK_MS old; twice that while the database is being asked, and half of it more behind an answer
+ * that took long. The question that finds the change, and one that was under way, take what they take here. */
 static void assert_seen(const char *change, const char *relation, enum status wanted, size_t columns)
 {
+    uint64_t slowest;
     warehouse_script(owner, change);
-    uint64_t took = until(relation, wanted, columns);
-    if (took > CHECK_MS + 700)
-        fail_msg("%s: seen after %llu ms", change, (unsigned long long)took);
+    uint64_t took = until(relation, wanted, columns, &slowest);
+    if (took > 3 * CHECK_MS + 2 * slowest)
+        fail_msg("%s: seen after %llu ms, of which a question took %llu", change, (unsigned long long)took,
+                 (unsigned long long)slowest);
 }
 
 static void changes_at_run_time_are_seen(void **state)
@@ -277,10 +288,14 @@ static void changes_at_run_time_are_seen(void **state)
 /* What is in use is looked at in the background: gets go on being answered within the call. */
 static void datasets_in_use_are_looked_at_in_the_background(void **state)
 {
+    struct datasets_options options = usual;
+    options.check_ms = 10 * CHECK_MS; /* a machine may stand still for that long, before a get has to ask */
+    make(&options);
     const struct dataset *one = take("one"), *over = take("over");
-    uint64_t misses = datasets_statistics(datasets).misses, end = clock_monotonic_us() + 4 * CHECK_MS * 1000;
-    while (clock_monotonic_us() < end) {
+    uint64_t misses = datasets_statistics(datasets).misses, give_up = clock_monotonic_us() + 60 * 1000000;
+    while (datasets_statistics(datasets).checks < 4) {
         struct asked asked;
+        assert_true(clock_monotonic_us() < give_up);
         loop_turn(loop, 5);
         start(&asked, 0, "one");
         assert_int_equal(asked.answers, 1);
@@ -288,7 +303,6 @@ static void datasets_in_use_are_looked_at_in_the_background(void **state)
         dataset_unref(asked.dataset);
     }
     assert_int_equal(datasets_statistics(datasets).misses, misses);
-    assert_true(datasets_statistics(datasets).checks >= 4);
     assert_int_equal(datasets_statistics(datasets).changes, 0);
     dataset_unref(one);
     dataset_unref(over);
@@ -425,7 +439,7 @@ static void memory_is_bounded_however_many_relations_are_asked_for(void **state)
     struct datasets_options options = usual;
     options.schemas = many;
     options.schema_count = 1;
-    options.memory = (size_t)1 << 20;
+    options.memory = (size_t)512 << 10;
     make(&options);
     for (int i = 0; i < TABLES; i += BATCH) {
         static struct asked asked[BATCH];
@@ -475,8 +489,9 @@ static void descriptions_stand_in_while_the_database_is_away_unless_known_to_be_
     assert_int_equal(get(0, "two"), STATUS_UNAVAILABLE);
     assert_int_equal(get(0, "over"), STATUS_UNAVAILABLE);
     warehouse_script(super, "alter role sluice_reader login; alter table lake.one add column w int");
-    until("one", STATUS_OK, 3);
-    until("two", STATUS_OK, 1);
+    uint64_t slowest;
+    until("one", STATUS_OK, 3, &slowest);
+    until("two", STATUS_OK, 1, &slowest);
     dataset_unref(one);
 }
 
