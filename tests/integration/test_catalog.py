@@ -237,7 +237,7 @@ def test_a_read_that_a_change_overtook_is_planned_again(live, state, status, pro
 def test_a_list_that_a_deadlock_ended_is_asked_for_again(postgres, database, gateway, path):
     """The list counts partitions' rows under their locks: it has those of one table and waits for another's."""
     # Who waits looks for a deadlock once, after this time: the other's lock must be asked for by then, or nobody ends the list.
-    postgres.query(database, f"alter role sluice_reader in database \"{database}\" set deadlock_timeout = '5s'")
+    postgres.query(database, f"alter role sluice_reader in database \"{database}\" set deadlock_timeout = '3s'")
     live = alive(postgres, database, gateway)
     for name in ("first", "second"):
         live.run(f"create table live.{name} (id integer) partition by list (id); create table live.{name}_1 partition of live.{name} for values in (1)")

@@ -54,7 +54,7 @@ class Place:
         self.proxies = {"postgres": FaultProxy(postgres.port), "redis": FaultProxy(redis.port), "keys": FaultProxy(self.key_server.http.server_address[1])}
         url = f"http://127.0.0.1:{self.proxies['keys'].port}/jwks.json"
         # Nobody waits in a queue longer than for the end of a silent statement before him (its time and 2 s): that would be another 503, "overloaded".
-        timeouts = {"fast": {"statement_timeout": "3s"}, "scan": {"statement_timeout": "2s", "queue_timeout": "15s"}, "connect_timeout": "1s", "port": self.proxies["postgres"].port}
+        timeouts = {"fast": {"statement_timeout": "2s"}, "scan": {"statement_timeout": "2s", "queue_timeout": "15s"}, "connect_timeout": "1s", "port": self.proxies["postgres"].port}
         self.gateway = start_gateway(folder, postgres, redis, office.database, {
             "database": timeouts, "redis": {"address": f"127.0.0.1:{self.proxies['redis'].port}"}, "cache": {"answers": "0"},
             "auth": {"issuers": [issuer(keys=[{"kid": "test-1", "algorithm": "HS256", "file": write_secret(folder, "token.key", SECRET)}]), issuer(issuer=FETCHED, jwks_url=url, refresh="10m", cooldown="1s", timeout="2s")]},

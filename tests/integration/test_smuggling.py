@@ -309,12 +309,12 @@ def test_behind_haproxy_each_answer_of_a_gateway_is_the_answer_to_one_request(th
     def ask(task):
         listener, case = task
         try:
-            return case, exchange(("127.0.0.1", proxy.port), fill(case.raw, listener) + SMUGGLED, 4 * SLOWNESS, kept=True)
+            return case, exchange(("127.0.0.1", proxy.port), fill(case.raw, listener) + SMUGGLED, 3 * SLOWNESS, kept=True)
         except AssertionError as error:
             return case, error
 
     tasks = [(listener, case) for listener in ("public", "ingest") for case in CASES if case.name not in ("a PROXY line", "HTTP/2.0 preface")]  # both are HAProxy's own business
-    with ThreadPoolExecutor(64) as pool:
+    with ThreadPoolExecutor(256) as pool:  # connections that are kept are waited for
         done = list(pool.map(ask, tasks))
     # What it takes for a request of its own it may ask for, and a case has one of those besides itself at most.
     wrong = [(case.name, got) for case, got in done if isinstance(got, Exception) or len(got) > 2]
