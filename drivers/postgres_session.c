@@ -7,10 +7,12 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "drivers/postgres_session_private.h"
 
 #define PARAMETERS_MAX 64
+#define LEAVE_US 2000000 /* longer nobody's answer waits for a server that does not let go of locks */
 
 static enum status resolve_one(const char *host, char *address, size_t size, struct failure *failure)
 {
@@ -129,11 +131,19 @@ void postgres_session_close(struct postgres_session *session)
     free(session);
 }
 
+static bool is_past(void *context)
+{
+    return clock_monotonic_us() >= *(const uint64_t *)context;
+}
+
 void postgres_session_leave(struct postgres_session *session)
 {
+    uint64_t end_us = clock_monotonic_us() + LEAVE_US;
     struct failure failure;
-    if (session != NULL)
-        (void)!postgres_session_script(session, "rollback; select pg_catalog.pg_advisory_unlock_all()", &failure);
+    if (session == NULL)
+        return;
+    postgres_session_watch(session, is_past, &end_us);
+    (void)!postgres_session_script(session, "rollback; select pg_catalog.pg_advisory_unlock_all()", &failure);
     postgres_session_close(session);
 }
 

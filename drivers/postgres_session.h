@@ -22,8 +22,8 @@ enum status postgres_session_open(const struct postgres_login *login, struct pos
                                   struct failure *failure) MUST_CHECK;
 void postgres_session_close(struct postgres_session *session);
 /* Closes it as well, but first rolls back what is open and lets go of its advisory locks, which the server otherwise
- * does at some time after the close: whoever hears of the outcome then has nothing of it in his way. One round trip;
- * none where the connection is lost, or was told to end. */
+ * does at some time after the close: whoever hears of the outcome then has nothing of it in his way. One round trip,
+ * given up after four seconds; none where the connection is lost, or was told to end. */
 void postgres_session_leave(struct postgres_session *session);
 /* One statement with parameters (each NUL-terminated behind its size); on_rows (may be NULL) once with the whole
  * result. The failure carries the server's message and SQLSTATE. */

@@ -266,6 +266,18 @@ static void what_a_session_held_is_free_when_it_was_left(void **state)
     postgres_session_leave(NULL);
 }
 
+static void a_server_that_says_nothing_is_left_all_the_same(void **state)
+{
+    struct postgres_session *session = session_open();
+    pid_t backend = (pid_t)session_number(session, "select pg_backend_pid()");
+    assert_int_equal(kill(backend, SIGSTOP), 0);
+    uint64_t begin_us = clock_monotonic_us();
+    postgres_session_leave(session);
+    uint64_t took_us = clock_monotonic_us() - begin_us;
+    assert_int_equal(kill(backend, SIGCONT), 0);
+    assert_in_range(took_us, 1900000, 20000000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -281,6 +293,7 @@ int main(void)
         cmocka_unit_test(a_copy_within_a_script_fails_in_words),
         cmocka_unit_test(a_session_that_was_terminated_is_unavailable),
         cmocka_unit_test(what_a_session_held_is_free_when_it_was_left),
+        cmocka_unit_test(a_server_that_says_nothing_is_left_all_the_same),
     };
     return cmocka_run_group_tests(tests, setup, pool_group_teardown);
 }
