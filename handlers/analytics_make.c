@@ -108,8 +108,8 @@ static enum status find_old(struct make *make)
 
 /* Quotas. */
 
-struct quota { /* the first columns of load_quota_sql */
-    int64_t bytes, relations, has_bytes, has_relations;
+struct quota { /* the columns of load_quota_sql */
+    int64_t bytes, relations, has_bytes, has_relations, old_bytes, old_relations;
 };
 
 static int64_t number_of(const struct postgres_rows *rows, size_t column)
@@ -122,28 +122,32 @@ static void keep_quota(void *context, const struct postgres_rows *rows)
 {
     struct quota *quota = context;
     if (postgres_rows_count(rows) != 0)
-        *quota = (struct quota){number_of(rows, 0), number_of(rows, 1), number_of(rows, 2), number_of(rows, 3)};
+        *quota = (struct quota){number_of(rows, 0), number_of(rows, 1), number_of(rows, 2),
+                                number_of(rows, 3), number_of(rows, 4), number_of(rows, 5)};
 }
 
-/* After it was made: what is there counts, the old one no more. */
+/* When the rows are there and the old one still is, which counts no more. */
 static enum status check_quota(struct make *make)
 {
     struct quota quota = {0};
     char relations[24], bytes[24];
     snprintf(relations, sizeof(relations), "%llu", (unsigned long long)make->quota_relations);
     snprintf(bytes, sizeof(bytes), "%llu", (unsigned long long)make->quota_bytes);
-    const struct text values[] = {TEXT(""), text_from_string(bytes), text_from_string(relations)};
-    enum status status = own_task_query(&make->task, load_quota_sql, 3, values, keep_quota, &quota);
-    if (status == STATUS_OK && make->old.data == NULL && quota.relations != 0 && quota.has_relations > quota.relations)
+    const struct text values[LOAD_QUOTA_PARAMETERS] = {make->name, text_from_string(bytes), text_from_string(relations),
+                                                       TEXT("_analytics")};
+    enum status status = own_task_query(&make->task, load_quota_sql, LOAD_QUOTA_PARAMETERS, values, keep_quota, &quota);
+    int64_t size = quota.has_bytes - quota.old_bytes;
+    if (status == STATUS_OK && quota.old_relations == 0 && quota.relations != 0 &&
+        quota.has_relations >= quota.relations)
         return own_task_fail(&make->task, PROBLEM_QUOTA_EXCEEDED,
                              "uploads and analyses together may be %lld, and this would be one more; delete one first",
                              (long long)quota.relations);
-    if (status == STATUS_OK && make->as_table && quota.bytes != 0 && quota.has_bytes > quota.bytes)
+    if (status == STATUS_OK && make->as_table && quota.bytes != 0 && size > quota.bytes)
         return own_task_fail(
             &make->task, PROBLEM_QUOTA_EXCEEDED,
             "with this table uploads and analyses would take %lld bytes, and %lld are allowed; save it "
             "as a view, narrow it, or delete something first",
-            (long long)quota.has_bytes, (long long)quota.bytes);
+            (long long)size, (long long)quota.bytes);
     return status;
 }
 
@@ -226,6 +230,8 @@ static enum status make_relation(struct make *make)
     enum status status = make->as_table ? make_staging(make) : STATUS_OK;
     if (status == STATUS_OK && !make->as_table && make->old_kind == 'v')
         status = replace_view(make, &done);
+    if (status == STATUS_OK && !done)
+        status = check_quota(make);
     if (status != STATUS_OK || done)
         return status;
     struct analytics_swap swap = {.task = &make->task, .name = make->name};
@@ -383,8 +389,6 @@ static void build(struct make *make)
         status = make_relation(make);
     if (status == STATUS_OK)
         status = check_made(make);
-    if (status == STATUS_OK)
-        status = check_quota(make);
     if (status == STATUS_OK)
         status = describe(make);
     if (status == STATUS_OK && record(make) == STATUS_OK)

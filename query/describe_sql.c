@@ -303,11 +303,13 @@ static const char check_sql[] =
 #define MANY "2000"
 /* How many rows there are is nothing for those who may see some of them. */
 #define COUNTED "case when c.relrowsecurity then -1 else c.reltuples end as reltuples"
-/* Of what was dropped since the statement began (see KNOWN) that counts which stands under its name now. */
+/* Of what was dropped since the statement began (see KNOWN) that counts which stands under its name now; but the login
+ * may not look into a customer's schemas, where what was his own was his to read. */
 #define LISTED                                                                                                         \
     "c.relkind in " SERVED " and not c.relispartition and (s.name is distinct from $2 or c.relname > $3::name)"        \
-    " and coalesce(has_any_column_privilege(n.role, c.oid, 'select'), has_any_column_privilege(n.role,"                \
-    "       to_regclass(quote_ident(s.name) || '.' || quote_ident(c.relname))::oid, 'select'))"                        \
+    " and coalesce(has_any_column_privilege(n.role, c.oid, 'select'), case when s.role <> '' then c.relowner = n.role" \
+    "       else has_any_column_privilege(n.role, to_regclass(quote_ident(s.name) || '.' ||"                           \
+    "         quote_ident(c.relname))::oid, 'select') end)"                                                            \
     " and (s.role = '' or left(c.relname, 1) <> '~')"
 static const char list_sql[] =
     "select p.schema, p.relname, p.relkind::text, case when p.relkind = 'p' then (select sum(l.reltuples)"

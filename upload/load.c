@@ -143,7 +143,7 @@ static enum status fill(struct load *load)
         status = load_table_finish(load);
     if (status == STATUS_OK)
         status = load_record(load);
-    return status == STATUS_OK ? load_check_quota(load, false) : status;
+    return status == STATUS_OK && load->order->existing ? load_check_quota(load, false) : status;
 }
 
 /* From the first byte of this statement on the rows may be there: only the database's word counts. */

@@ -19,9 +19,11 @@ const char *load_mode_name(enum load_mode mode);
  * grants around it, DROP VIEW. */
 extern const char load_dependents_sql[];
 
-/* A customer's quotas and what is there of them, uploads and analyses together. $1: an upload's name; $2, $3: the
- * tier's bytes and relations, for a customer who has none of his own. Columns: bytes and relations that are allowed (0:
- * any), bytes and relations that are there, and those of $1 among them. */
+/* A customer's quotas and what is there of them, uploads and analyses together. $1: a relation's name; $2, $3: the
+ * tier's bytes and relations, for a customer who has none of his own; $4: of which schema $1 is: _uploads or
+ * _analytics. Columns: bytes and relations that are allowed (0: any), bytes and relations that are there, and those of
+ * $1 among them. Whoever asks holds no relation of the customer's exclusively but one that is just being made. */
+enum { LOAD_QUOTA_PARAMETERS = 4 };
 extern const char load_quota_sql[];
 
 /* A session as loads need it, with settings of ours and the role's name compared. STATUS_DENIED: it was not let in. */

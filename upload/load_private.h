@@ -96,7 +96,6 @@ struct load {
     char staging[32], transaction[24];
     char relkind;       /* of the existing table */
     bool staged;        /* the rows go to `staging` first */
-    bool fresh;         /* nothing had the name that the staging table has now */
     bool temporary;     /* … which is a temporary table */
     struct text checks; /* of an upsert's table, as a table's definition has them; TEXT_NONE: none */
     size_t time_column; /* SIZE_MAX: none */

@@ -3,15 +3,16 @@
 
 #include "upload/load_private.h"
 
-/* Relations whose name begins with ~ are loads and analyses that are being made. A view has no size, and is not asked
- * for it: that would wait for whoever replaces it, who may wait here for ours. */
+/* Relations whose name begins with ~ are loads and analyses that are being made. Each but views is asked for its size,
+ * which waits for whoever replaces it: so it is asked before anything is replaced here, or two who replace different
+ * ones would wait for each other. */
 const char load_quota_sql[] =
     "select coalesce(k.quota_bytes, $2::bigint), coalesce(k.quota_relations, $3::bigint),"
     " coalesce(sum(pg_catalog.pg_total_relation_size(c.oid)) filter (where c.relkind <> 'v'), 0)::bigint,"
     " count(c.oid) filter (where not pg_catalog.starts_with(c.relname, '~')),"
     " coalesce(sum(pg_catalog.pg_total_relation_size(c.oid)) filter (where c.relkind <> 'v' and c.relname "
-    "= $1 and n.nspname = k.customer_id || '_uploads'), 0)::bigint,"
-    " count(c.oid) filter (where c.relname = $1 and n.nspname = k.customer_id || '_uploads')"
+    "= $1 and n.nspname = k.customer_id || $4), 0)::bigint,"
+    " count(c.oid) filter (where c.relname = $1 and n.nspname = k.customer_id || $4)"
     " from sluice.customer k left join (pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace)"
     " on n.nspname in (k.customer_id || '_uploads', k.customer_id || '_analytics') and c.relkind in ('r', 'v', 'm', "
     "'p')"
@@ -38,13 +39,14 @@ static enum status ask(struct load *load, struct used *used)
     snprintf(bytes, sizeof(bytes), "%llu", (unsigned long long)order->quota_bytes);
     snprintf(relations, sizeof(relations), "%llu", (unsigned long long)order->quota_relations);
     const struct text parameters[] = {arena_copy(load->report->arena, order->relation), text_from_string(bytes),
-                                      text_from_string(relations)};
-    return parameters[0].data == NULL ? load_out_of_memory(load)
-                                      : load_run_sql(load, load_quota_sql, 3, parameters, keep_used, used);
+                                      text_from_string(relations), TEXT("_uploads")};
+    return parameters[0].data == NULL
+               ? load_out_of_memory(load)
+               : load_run_sql(load, load_quota_sql, LOAD_QUOTA_PARAMETERS, parameters, keep_used, used);
 }
 
-/* `before`: what would be there without the table that is replaced, so that a load without a chance ends early; then
- * (inside the transaction) what there is. What is replaced or added to makes no relation more. */
+/* `before` any row is there, so that a load without a chance ends early; then with all of them, and before the table
+ * that they replace is: it counts no more. What is replaced or added to makes no relation more. */
 enum status load_check_quota(struct load *load, bool before)
 {
     const struct load_order *order = load->order;
@@ -55,13 +57,13 @@ enum status load_check_quota(struct load *load, bool before)
     enum status status = ask(load, &used);
     if (status != STATUS_OK || !used.known)
         return status;
-    bool fresh = before ? numbers[OWN_RELATIONS] == 0 : load->fresh;
-    int64_t count = numbers[RELATIONS] + (before && fresh), most = numbers[RELATIONS_ALLOWED];
+    bool fresh = !order->existing && numbers[OWN_RELATIONS] == 0;
+    int64_t count = numbers[RELATIONS] + fresh, most = numbers[RELATIONS_ALLOWED];
     if (most != 0 && fresh && count > most)
         return failure_set(load->failure, STATUS_TOO_LARGE,
                            "with %.*s there would be %lld uploads and analyses, and %lld are allowed; delete one first",
                            TEXT_ARGS(order->dataset), (long long)count, (long long)most);
-    int64_t size = numbers[BYTES] - (before && !order->existing ? numbers[OWN_BYTES] : 0);
+    int64_t size = numbers[BYTES] - (order->existing ? 0 : numbers[OWN_BYTES]);
     int64_t room = numbers[BYTES_ALLOWED];
     if (room == 0 || (before ? size < room : size <= room))
         return STATUS_OK;

@@ -238,7 +238,6 @@ enum status load_swap(struct load *load)
         if (status == STATUS_OK)
             status = take_down(load, swap);
     } else if (status == STATUS_OK) {
-        load->fresh = true;
         append_rename(load);
         status = load_execute(load, 0, NULL, NULL, NULL);
     }

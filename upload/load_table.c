@@ -354,5 +354,7 @@ enum status load_table_finish(struct load *load)
     buffer_append_literal(&load->sql, "analyze ");
     load_append_staging(load);
     status = queue_sql(load);
+    if (status == STATUS_OK)
+        status = load_check_quota(load, false);
     return status == STATUS_OK ? load_swap(load) : status;
 }

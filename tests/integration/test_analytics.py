@@ -348,10 +348,18 @@ def test_two_changes_of_one_name_follow_each_other(own, clean):
     soon(lambda: rows(own, "same") == [{"id": int(told["sql"].split()[1])}], "the last one")
 
 
-def test_two_views_that_are_replaced_at_the_same_time_do_not_hinder_each_other(own, clean):
-    replace = lambda name: [put(own, name, f"select {turn} as n", **{"as": "view"}) for turn in range(40)]
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        answers = [answer for of_one in pool.map(replace, ("left", "right")) for answer in of_one]
+@pytest.mark.parametrize("kind", ["view", "table", "upload"])
+def test_two_that_are_replaced_at_the_same_time_do_not_hinder_each_other(own, clean, kind):
+    def one(name, turn):
+        if kind == "upload":
+            return own.get(f"/v1/uploads/{name}", method="PUT", bearer=bearer("anna", ALL + " uploads:write"), data=b"n\n%d\n" % turn, headers={"Content-Type": "text/csv"})
+        return put(own, name, f"select {turn} as n", **{"as": kind})
+
+    replace = lambda name: [one(name, turn) for turn in range(25)]
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        answers = [answer for of_one in pool.map(replace, ("left", "middle", "right")) for answer in of_one]
+    for name in ("left", "middle", "right") if kind == "upload" else ():
+        assert own.get(f"/v1/uploads/{name}", method="DELETE", bearer=bearer("anna", ALL + " uploads:write")).status_code == 204
     assert {answer.status_code for answer in answers} <= {200, 201}, [answer.text for answer in answers if answer.status_code > 201][0]
 
 

@@ -13,7 +13,8 @@ static int set_up(void **state)
     struct postgres_session *owner = warehouse_open("sluice_owner", "sluice");
     warehouse_script(owner, "create schema lake; grant usage on schema lake to sluice_reader;"
                             "alter default privileges in schema lake grant select on tables to sluice_reader;"
-                            "create table lake.swapped (id int, v int)");
+                            "create table lake.swapped (id int, v int); create schema closed;"
+                            "create table closed.swapped (id int, v int)");
     postgres_session_close(owner);
     return 0;
 }
@@ -30,9 +31,9 @@ static atomic_bool ended;
 static void *replace(void *context)
 {
     struct postgres_session *owner = context;
-    warehouse_script(owner,
-                     "do $$ begin for i in 1..400 loop drop table lake.swapped;"
-                     " create table lake.swapped (id int, v int); commit; perform pg_sleep(0.005); end loop; end $$");
+    warehouse_script(owner, "do $$ begin for i in 1..200 loop drop table lake.swapped, closed.swapped;"
+                            " create table lake.swapped (id int, v int); create table closed.swapped (id int, v int);"
+                            " commit; perform pg_sleep(0.005); end loop; end $$");
     atomic_store(&ended, true);
     return NULL;
 }
@@ -107,11 +108,13 @@ static void look(const struct postgres_statement *statement, const char *values,
 static void a_relation_that_is_replaced_is_never_missed(void **state)
 {
     look(describe_statement(), "('lake', 'swapped', null)", see_description, true);
+    look(describe_statement(), "('closed', 'swapped', 'sluice_owner')", see_description, true);
 }
 
 static void a_relation_that_is_replaced_stays_in_the_list(void **state)
 {
     look(describe_list_statement(), "('{lake}', null, null, '100', '{\"\"}')", see_list, false);
+    look(describe_list_statement(), "('{closed}', null, null, '100', '{sluice_owner}')", see_list, false);
 }
 
 static void count_rows(void *context, const struct postgres_rows *rows)
