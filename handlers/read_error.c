@@ -42,6 +42,18 @@ bool read_error_is_outdated(const struct postgres_error *error)
            is(error, "42501");
 }
 
+bool read_error_passes(const char *sqlstate, const char *message)
+{
+    /* The server's own words for what is not there any more: elog() translates none. */
+    static const char *const gone[] = {"could not open relation with OID", "cache lookup failed for relation"};
+    if (strncmp(sqlstate, "40", 2) == 0)
+        return true;
+    for (size_t i = 0; strcmp(sqlstate, "XX000") == 0 && i < sizeof(gone) / sizeof(gone[0]); i++)
+        if (strstr(message, gone[i]) != NULL)
+            return true;
+    return false;
+}
+
 bool read_error_asks_again(const struct request *request, const struct postgres_error *error, unsigned *asked,
                            enum status *status)
 {
@@ -137,7 +149,7 @@ void read_error_send(struct request *request, const struct select_plan *select, 
                      TEXT_ARGS(request->plan.relation), error->sqlstate);
         return;
     }
-    if (strncmp(error->sqlstate, "40", 2) == 0) { /* a deadlock, again and again: nobody's mistake, and it passes */
+    if (read_error_passes(error->sqlstate, error->message)) { /* again and again: nobody's mistake */
         problem_send_status(request, STATUS_UNAVAILABLE);
         return;
     }

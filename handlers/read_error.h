@@ -13,6 +13,9 @@ enum stage_verdict read_error_mistake(struct request *request, enum status statu
                                       const struct select_mistake *mistake);
 /* Whether the error says that the relation is no longer what its description told. */
 bool read_error_is_outdated(const struct postgres_error *error);
+/* Whether it passes by itself: a deadlock, or a relation that was dropped while the query waited for its lock, in spite
+ * of all repeats. SQLSTATE and the server's message. */
+bool read_error_passes(const char *sqlstate, const char *message);
 /* A question to the catalog failed. True: ask once more, because what it asks about changed meanwhile; `asked` counts
  * how often. False: the status to answer is in *status, and what nobody else would tell is in the log. */
 bool read_error_asks_again(const struct request *request, const struct postgres_error *error, unsigned *asked,

@@ -4,6 +4,7 @@
 
 #include "api/problem.h"
 #include "handlers/named.h"
+#include "handlers/read_error.h"
 
 #define NAME_TOLD 130 /* bytes of a name that messages repeat: two of the database's and a dot */
 
@@ -152,8 +153,8 @@ void relations_failed(const struct sql_checked *checked, enum status status, con
         snprintf(told->words, sizeof(told->words), "the SQL is too complex for the database (SQLSTATE %.5s)", sqlstate);
     } else if (begins(sqlstate, "57014")) {
         told->status = STATUS_TIMEOUT;
-    } else if (begins(sqlstate, "40")) {
-        told->status = STATUS_UNAVAILABLE; /* a deadlock with what replaces a relation: it passes */
+    } else if (read_error_passes(sqlstate, message)) {
+        told->status = STATUS_UNAVAILABLE;
     } else if (status == STATUS_INVALID) {
         told->status = STATUS_FAILED;
     }

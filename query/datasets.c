@@ -12,7 +12,7 @@
 #define MAX_ABSENT 4096
 #define MAX_LOADS 1024                        /* under way at once */
 #define STALE_MS 60000                        /* how long a description may stand in while the database is away */
-#define REPEATS 3                             /* of a question whose relation was dropped meanwhile */
+#define REPEATS 7                             /* of a question whose relation was dropped meanwhile */
 #define RETRY_MS 200                          /* between two questions while one stands in */
 #define SAY_MS 10000                          /* between two lines of the log about failed descriptions */
 #define KEY_MAX (4 * (DATASETS_NAME_MAX + 1)) /* schema, role, prefix, relation, each with a NUL behind */
@@ -252,7 +252,19 @@ static void on_rows(void *context, const struct postgres_rows *rows)
                                            : clock_monotonic_us() / 1000;
 }
 
-/* What the server refuses is a fault of its setting up, not of whoever asked for a name. */
+/* "could not open relation", "cache lookup failed"; relation or attribute "with OID does not exist": dropped under the
+ * question. Or a deadlock with what drops it. What stands there now answers it. */
+static bool is_overtaken(const struct postgres_error *error)
+{
+    static const char *const states[] = {"XX000", "42P01", "42703", "40P01"};
+    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
+        if (strcmp(error->sqlstate, states[i]) == 0)
+            return true;
+    return false;
+}
+
+/* What the server refuses is a fault of its setting up, not of whoever asked for a name; but changes that come one upon
+ * the other are nobody's, and pass. */
 static enum status judge(struct datasets *datasets, const struct postgres_error *error)
 {
     if (error->status == STATUS_UNAVAILABLE || error->status == STATUS_BUSY || error->status == STATUS_TIMEOUT)
@@ -265,21 +277,10 @@ static enum status judge(struct datasets *datasets, const struct postgres_error 
                   "sluice.dataset_version",
                   error->message, error->sqlstate);
     }
-    return STATUS_FAILED;
+    return is_overtaken(error) ? STATUS_UNAVAILABLE : STATUS_FAILED;
 }
 
 static enum status ask(struct datasets_load *load);
-
-/* "could not open relation", "cache lookup failed"; relation or attribute "with OID does not exist": dropped under the
- * question. Or a deadlock with what drops it. What stands there now answers it. */
-static bool is_overtaken(const struct postgres_error *error)
-{
-    static const char *const states[] = {"XX000", "42P01", "42703", "40P01"};
-    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
-        if (strcmp(error->sqlstate, states[i]) == 0)
-            return true;
-    return false;
-}
 
 static void on_done(void *context, const struct postgres_error *error)
 {

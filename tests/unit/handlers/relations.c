@@ -127,6 +127,8 @@ static void only_what_the_sql_is_to_blame_for_is_told(void **state)
         relations_failed(&checked, cases[i].status, cases[i].sqlstate, "words", &mistake);
         assert_int_equal(mistake.status, cases[i].means);
     }
+    relations_failed(&checked, STATUS_FAILED, "XX000", "could not open relation with OID 44416", &mistake);
+    assert_int_equal(mistake.status, STATUS_UNAVAILABLE);
 }
 
 static void a_budget_is_told_with_what_the_plan_takes(void **state)

@@ -384,10 +384,10 @@ static void a_question_that_a_change_overtook_is_asked_again_a_few_times(void **
                             "sluice.dataset_version as select * from sluice.real_version where lake.stumble(); "
                             "grant select on sluice.dataset_version to sluice_reader");
     for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
-        stumble(states[i], 3);
+        stumble(states[i], 7);
         dataset_unref(take("one"));
-        stumble(states[i], 4);
-        assert_int_equal(get(0, "one"), STATUS_FAILED);
+        stumble(states[i], 8);
+        assert_int_equal(get(0, "one"), STATUS_UNAVAILABLE);
     }
     stumble("22012", 1);
     assert_int_equal(get(0, "one"), STATUS_FAILED);
